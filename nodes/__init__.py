@@ -1,0 +1,3 @@
+"""The node classes, listed for the host."""
+
+NODES = []
