@@ -1,0 +1,27 @@
+# From git, python3 and make alone: every target sets up .venv and the host first.
+PYTHON ?= python3
+PORT ?= 0
+RUN := .venv/bin/python
+
+.PHONY: setup demo test bench serve clean
+.NOTPARALLEL:
+
+setup:
+	@$(PYTHON) -m dev.setup_host
+
+demo: setup
+	@$(RUN) -m dev.demo
+
+test: setup
+	$(RUN) -m ruff check .
+	.venv/bin/pytest -q
+
+bench: setup
+	@$(RUN) -m dev.bench
+
+serve: setup
+	@$(RUN) -m dev.serve --port $(PORT)
+
+clean:
+	rm -rf .venv .host out build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""`make setup`: .venv and ComfyUI, once. A second run only compares a stamp. Runs on any Python 3, with nothing installed."""
+
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import sys
+import time
+
+from .paths import CACHE, COMFY, COMFY_VERSION, DEV, PYTHON, ROOT, VENV, UserError
+from .setup_comfy import unpack, version
+from .setup_venv import LOG, build, find_python, install
+
+STAMP = os.path.join(VENV, "rackfocus-stamp")
+INPUTS = [os.path.join(DEV, name) for name in ("requirements.txt", "constraints.txt", "torchvision_cpu.py")] + [
+    os.path.join(ROOT, name) for name in ("pyproject.toml", "setup.py")
+]
+
+
+def fingerprint():
+    digest = hashlib.sha256(ROOT.encode())  # a virtual environment does not survive being moved
+    for path in INPUTS:
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def stamp():
+    try:
+        with open(STAMP) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def ready(wanted):
+    return stamp() == wanted and os.access(PYTHON, os.X_OK) and version(COMFY) == COMFY_VERSION
+
+
+def set_up(wanted):
+    start = time.time()
+    for leftover in glob.glob(os.path.join(CACHE, "unpack-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if os.path.exists(LOG):
+        os.remove(LOG)
+    if stamp() != wanted or not os.access(PYTHON, os.X_OK):
+        print("Setting up .venv (some minutes the first time; log: %s)" % LOG, flush=True)
+        moved = not os.access(PYTHON, os.X_OK) or stamp() is None
+        if moved:
+            build(find_python())
+        else:
+            os.remove(STAMP)  # from here until it is written again, an interruption means: start over
+        install()
+        with open(STAMP, "w") as file:
+            file.write(wanted)
+    if version(COMFY) != COMFY_VERSION:
+        print("Fetching ComfyUI %s" % COMFY_VERSION, flush=True)
+        unpack()
+    print("Set up in %.0f s." % (time.time() - start))
+
+
+def main():
+    wanted = fingerprint()
+    if ready(wanted):
+        return
+    os.makedirs(CACHE, exist_ok=True)
+    with open(os.path.join(ROOT, ".setup.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second waits, then finds all done
+        if not ready(wanted):
+            set_up(wanted)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit("make setup: %s" % error)
+    except OSError as error:
+        sys.exit("make setup: %s: %s" % (error.filename or "the disk", error.strerror or error))
+    except KeyboardInterrupt:
+        sys.exit("make setup: stopped; run it again to continue.")
