@@ -1,0 +1,1 @@
+"""The engines and the optics they share: torch only, no ComfyUI."""

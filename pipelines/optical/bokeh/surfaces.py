@@ -1,0 +1,147 @@
+"""From a picture to surface points: silhouettes un-mixed, hidden background filled in.
+
+A point is (x, y, radius, colour, coverage). The picture gives one per pixel; a pixel on a silhouette shows two
+surfaces and becomes two points; behind a silhouette the far surface goes on, unseen, as far as blur can uncover it.
+"""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Neighbours whose blur radii differ by more than this stand on different surfaces: their images part by a pixel.
+PARALLAX = 1.0
+_WINDOW = 3          # half-width of the search for clean colour about a silhouette
+_MIN_CONTRAST = 0.02 ** 2
+_FILL_LEVELS = 6
+# The background goes on under a silhouette for at most about this many pixels; results repeat on this grid.
+FILL_REACH = 1 << _FILL_LEVELS
+
+
+@dataclass
+class Points:
+    """Surface points; the first H * W are the picture's own pixels in raster order.
+
+    at [P, 2] (x, y) pixels; radius [P]; colour [P, 3] linear; coverage [P] in 0..1.
+    """
+    at: Tensor
+    radius: Tensor
+    colour: Tensor
+    coverage: Tensor
+
+
+def local_range(radius: Tensor) -> tuple[Tensor, Tensor]:
+    """[H, W] -> (smallest, largest) radius in each 3 x 3 neighbourhood."""
+    p = F.pad(radius[None, None], (1, 1, 1, 1), mode="replicate")
+    return -F.max_pool2d(-p, 3, 1)[0, 0], F.max_pool2d(p, 3, 1)[0, 0]
+
+
+def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = None) -> Points:
+    """linear [H, W, 3], radius [H, W], background [H, W, 3] linear or None -> Points.
+
+    background replaces the colours of every surface that is not directly seen.
+    """
+    h, w = radius.shape
+    near, far = local_range(radius)
+    edge = (far - near) > PARALLAX
+    colour, coverage = linear.reshape(-1, 3).clone(), torch.ones(h * w, device=radius.device)
+    ys, xs = torch.meshgrid(torch.arange(h, device=radius.device), torch.arange(w, device=radius.device), indexing="ij")
+    grid = torch.stack([xs, ys], -1).reshape(-1, 2).float()
+    parts = [Points(grid, radius.reshape(-1), colour, coverage)]
+    if edge.any():
+        e = edge.reshape(-1).nonzero()[:, 0]
+        mix = unmix(linear, radius, edge, e, (near + far).reshape(-1)[e] / 2)
+        behind = mix.behind if background is None else background.reshape(-1, 3)[e]
+        colour[e] = torch.where(mix.is_front[:, None], mix.front, mix.behind)
+        coverage[e] = torch.where(mix.is_front, mix.alpha, torch.ones_like(mix.alpha))
+        f, b = mix.is_front, ~mix.is_front & (mix.alpha > 1 / 32)
+        one = torch.ones_like(mix.alpha)
+        parts.append(Points(grid[e[f]], mix.radius_behind[f], behind[f], one[f]))
+        parts.append(Points(grid[e[b]], mix.radius_front[b], mix.front[b], mix.alpha[b]))
+        fill, fill_radius, reach = hidden_background(linear, radius, edge, far)
+        hidden = (fill_radius - radius > torch.maximum(reach / 2, torch.full_like(reach, PARALLAX))) & ~edge
+        g = hidden.reshape(-1).nonzero()[:, 0]
+        fill = fill if background is None else background
+        parts.append(Points(grid[g], fill_radius.reshape(-1)[g], fill.reshape(-1, 3)[g], torch.ones_like(g).float()))
+    return Points(*(torch.cat([getattr(p, k) for p in parts]) for k in ("at", "radius", "colour", "coverage")))
+
+
+@dataclass
+class Mixture:
+    """Silhouette pixels [E] as alpha * front + (1 - alpha) * behind."""
+    is_front: Tensor
+    alpha: Tensor
+    front: Tensor
+    behind: Tensor
+    radius_front: Tensor
+    radius_behind: Tensor
+
+
+def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tensor) -> Mixture:
+    """Split silhouette pixels e [E] into two surfaces, told apart by `middle` [E], the radius half-way between.
+
+    Colours come from clean pixels (off the silhouette) within _WINDOW; alpha is the projection of the pixel on the
+    line between them, C = alpha F + (1 - alpha) B. The ray through the pixel's centre says which surface covers at
+    least half of it.
+    """
+    h, w = radius.shape
+    y0, x0 = e // w, e % w
+    front, behind = torch.zeros(2, len(e), 5, device=radius.device)
+    flat = torch.cat([linear.reshape(-1, 3), radius.reshape(-1, 1), torch.ones_like(radius).reshape(-1, 1)], 1)
+    clean = torch.where(edge.reshape(-1), 1e-3, 1.0)
+    for dy in range(-_WINDOW, _WINDOW + 1):
+        for dx in range(-_WINDOW, _WINDOW + 1):
+            i = (y0 + dy).clamp(0, h - 1) * w + (x0 + dx).clamp(0, w - 1)
+            v = flat[i]
+            weight = clean[i] / (1 + dx * dx + dy * dy)
+            is_front = v[:, 3] < middle
+            front += v * (weight * is_front)[:, None]
+            behind += v * (weight * ~is_front)[:, None]
+    own = flat[e]
+    is_front = own[:, 3] < middle
+    front, behind = (torch.where(s[:, 4:] > 0, s / s[:, 4:].clamp(min=1e-12), own) for s in (front, behind))
+    c, f, b = own[:, :3], front[:, :3], behind[:, :3]
+    contrast = ((f - b) ** 2).sum(1)
+    alpha = ((c - b) * (f - b)).sum(1) / contrast.clamp(min=1e-12)
+    alpha = torch.where(contrast > _MIN_CONTRAST, alpha, is_front.float())
+    alpha = torch.where(is_front, alpha.clamp(0.5, 1), alpha.clamp(0, 0.5))
+    # What the two clean colours do not explain belongs to the surface that covers the pixel's centre.
+    rest = c - alpha[:, None] * f - (1 - alpha[:, None]) * b
+    f = (f + torch.where(is_front, 1 / alpha.clamp(min=0.5), 0 * alpha)[:, None] * rest).clamp(min=0)
+    b = (b + torch.where(is_front, 0 * alpha, 1 / (1 - alpha).clamp(min=0.5))[:, None] * rest).clamp(min=0)
+    return Mixture(is_front, alpha, f, b, torch.where(is_front, own[:, 3], front[:, 3]),
+                   torch.where(is_front, behind[:, 3], own[:, 3]))
+
+
+def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor):
+    """Extend the far side of every silhouette under the near side: (colour [H, W, 3], radius [H, W], reach [H, W]).
+
+    Push-pull from the clean pixels just behind a silhouette: each pixel takes the mean of those within the smallest
+    power-of-two cell that holds any; reach is that cell's size in pixels.
+    """
+    h, w = radius.shape
+    p = 2 * _WINDOW
+    jump = F.max_pool2d((edge & (far - radius > PARALLAX)).float()[None, None], 2 * p + 1, 1, p)[0, 0] > 0
+    near_r = -F.max_pool2d(-radius[None, None], 2 * p + 1, 1, p)[0, 0]
+    seed = (jump & ~edge & (radius - near_r > PARALLAX)).float()
+    levels, size = _FILL_LEVELS, FILL_REACH
+    ph, pw = -h % size, -w % size
+    v = torch.cat([linear, radius[..., None], torch.ones_like(radius)[..., None]], -1) * seed[..., None]
+    v = F.pad(v.permute(2, 0, 1)[None], (0, pw, 0, ph))
+    pyramid = [v]
+    for _ in range(levels):
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2) * 4)
+    best, reach = None, None
+    for k in range(levels, -1, -1):
+        v = pyramid[k]
+        mean = v[:, :4] / v[:, 4:].clamp(min=1e-6)
+        has = (v[:, 4:] > 0).float()
+        if best is None:
+            best, reach = mean, torch.full_like(has, float(4 * size))
+        else:
+            best = F.interpolate(best, scale_factor=2, mode="bilinear", align_corners=False)
+            reach = F.interpolate(reach, scale_factor=2, mode="nearest")
+            best = mean * has + best * (1 - has)
+        reach = torch.where(has > 0, torch.full_like(reach, float(1 << k)), reach)
+    best = best[0, :, :h, :w]
+    return best[:3].permute(1, 2, 0), best[3], reach[0, 0, :h, :w]

@@ -1,0 +1,14 @@
+"""The physics that all engines share: depth conventions, lens and defocus, aperture shapes, light."""
+from .aperture import SHAPES, aperture_from_image, aperture_kernel, aperture_mask, aperture_points
+from .camera import Camera
+from .defocus import DefocusMap, defocus_from_disparity
+from .depth import DEPTH_KINDS, resize_depth, to_disparity
+from .errors import RefocusError
+from .focus import focus_at_distance, focus_at_mask, focus_at_point, focus_automatic
+from .light import decode_srgb, encode_srgb
+
+__all__ = [
+    "DEPTH_KINDS", "SHAPES", "Camera", "DefocusMap", "RefocusError", "aperture_from_image", "aperture_kernel",
+    "aperture_mask", "aperture_points", "decode_srgb", "defocus_from_disparity", "encode_srgb", "focus_at_distance",
+    "focus_at_mask", "focus_at_point", "focus_automatic", "resize_depth", "to_disparity",
+]

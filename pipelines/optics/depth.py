@@ -1,0 +1,66 @@
+"""Depth conventions: everything inside works on disparity (larger = nearer), converted once, at the door."""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .checks import check_plane
+from .errors import RefocusError
+
+DEPTH_KINDS = ("auto", "disparity", "inverted", "metres", "inverse_metres")
+
+# An inverted map does not say how far its black is. One to ten is the span of a room seen from its door.
+INVERTED_NEAR_OVER_FAR = 0.1
+
+
+def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = INVERTED_NEAR_OVER_FAR) -> Tensor:
+    """Depth map of any kind -> disparity [B, H, W] float32, larger = nearer.
+
+    depth: [B, H, W], [H, W] or an image [B, H, W, C] (channels averaged).
+    kind:
+      "disparity"       relative, near is large (Depth Anything, MiDaS): taken as it is
+      "inverse_metres"  1/m: taken as it is
+      "metres"          distance along the optical axis; 0, negative and infinite mean "no surface" -> disparity 0
+      "inverted"        near is white but LINEAR in depth: z runs from near_over_far (white, 1) to 1 (black, 0),
+                        result near_over_far / z, so 1 at white
+      "auto"            metres if anything exceeds 1, else disparity
+    No frame is normalised by its own minimum or maximum: one outlier would change the blur everywhere and a clip
+    would pump. Raises RefocusError on NaN or an unknown kind.
+    """
+    if kind not in DEPTH_KINDS:
+        raise RefocusError(f"depth_kind is '{kind}', but one of {', '.join(DEPTH_KINDS)} is needed.")
+    d = check_plane(depth, "depth")
+    if torch.isnan(d).any():
+        raise RefocusError(f"depth holds {int(torch.isnan(d).sum())} values that are NaN, but numbers are needed: "
+                           "fill the holes of the depth map first.")
+    if kind == "auto":
+        kind = "metres" if (d.isinf() | (d > 1 + 1e-4)).any() else "disparity"
+    if kind == "metres":
+        solid = (d > 0) & d.isfinite()
+        return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
+    if d.isinf().any():
+        raise RefocusError("depth holds infinite values, which only metres can mean: choose depth_kind metres or "
+                           "fill the holes of the depth map.")
+    if kind == "inverted":
+        z = near_over_far + (1 - d.clamp(0, 1)) * (1 - near_over_far)
+        return near_over_far / z
+    return d
+
+
+def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
+    """[B, h, w] -> [B, height, width] without averaging across edges.
+
+    Bilinear where the four neighbours belong to one surface, nearest where they differ by more than a smooth slope
+    would: a mean of two surfaces is a depth at which nothing stands.
+    """
+    if depth.shape[-2:] == (height, width):
+        return depth
+    d = depth[:, None]
+    if depth.shape[-2] > height or depth.shape[-1] > width:   # downsizing only selects, never averages
+        return F.interpolate(d, (height, width), mode="nearest-exact")[:, 0]
+    smooth = F.interpolate(d, (height, width), mode="bilinear", align_corners=False)
+    nearest = F.interpolate(d, (height, width), mode="nearest-exact")
+    p = F.pad(d, (1, 1, 1, 1), mode="replicate")
+    span = F.max_pool2d(p, 3, 1) + F.max_pool2d(-p, 3, 1)   # local max - min
+    edge = (span > 0.1 * d.abs().clamp(min=1e-6)).float()
+    edge = F.interpolate(edge, (height, width), mode="nearest-exact") > 0
+    return torch.where(edge, nearest, smooth)[:, 0]
