@@ -4,7 +4,7 @@ WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
-    """Return the extension ComfyUI registers. A failure is logged with its traceback, because the host prints only the message."""
+    """Return the extension ComfyUI registers. A failure is logged in full: the host prints only its message."""
     import logging
 
     try:

@@ -113,7 +113,7 @@ class Client:
         """Wait for a prompt and return its Run.
 
         on_progress(node_id, value, maximum) is called as nodes report; an exception it raises ends the waiting.
-        Raises RunError when a node failed or the run was interrupted (kind "interrupted"), TimeoutError after `timeout` s.
+        Raises RunError when a node failed or the run was interrupted, TimeoutError after `timeout` seconds.
         """
         executed, start = [], time.monotonic()
         while True:
@@ -174,7 +174,8 @@ class Client:
                     return None
                 continue
             except (websocket.WebSocketException, OSError) as error:
-                raise RunError(f"The host closed the connection during a run ({error}); its log says why.", kind="host") from error
+                text = f"The host closed the connection during a run ({error}); its log says why."
+                raise RunError(text, kind="host") from error
             if not isinstance(message, str) or not message:  # preview pictures come as bytes
                 continue
             event = json.loads(message)

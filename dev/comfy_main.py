@@ -1,4 +1,7 @@
-"""Run ComfyUI's main.py, and die with the process that started it. Usage: comfy_main.py COMFY_FOLDER [options of main.py]"""
+"""Run ComfyUI's main.py, and die with the process that started it.
+
+Usage: comfy_main.py COMFY_FOLDER [options of main.py]
+"""
 
 import os
 import runpy

@@ -44,4 +44,5 @@ def execution_error(kind, data):
     message = "interrupted" if interrupted else data["exception_message"].strip()
     errors = [(str(data["node_id"]), data["node_type"], message)]
     trace = "".join(data.get("traceback") or [])
-    return RunError(_listing(errors), kind="interrupted" if interrupted else "execution", errors=errors, traceback=trace)
+    kind = "interrupted" if interrupted else "execution"
+    return RunError(_listing(errors), kind=kind, errors=errors, traceback=trace)

@@ -27,7 +27,7 @@ def choose_port(wanted):
     if not wanted:
         return USUAL_PORT if is_free(USUAL_PORT) else 0
     if not 0 < wanted < 65536:
-        raise UserError(f"Port {wanted} does not exist: give one between 1 and 65535, for example `make serve PORT=8200`.")
+        raise UserError(f"Port {wanted} does not exist: give one from 1 to 65535, for example `make serve PORT=8200`.")
     if not is_free(wanted):
         raise UserError(f"Port {wanted} is in use: give another, for example `make serve PORT={wanted % 65535 + 1}`.")
     return wanted

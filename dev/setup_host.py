@@ -1,4 +1,7 @@
-"""`make setup`: .venv and ComfyUI, once. A second run only compares a stamp. Runs on any Python 3, with nothing installed."""
+"""`make setup`: .venv and ComfyUI, once; a second run only compares a stamp.
+
+Runs with nothing installed, and on a Python too old for the rest (3.7), to be able to say so.
+"""
 
 import fcntl
 import glob
@@ -45,9 +48,8 @@ def set_up(wanted):
     if os.path.exists(LOG):
         os.remove(LOG)
     if stamp() != wanted or not os.access(PYTHON, os.X_OK):
-        print("Setting up .venv (some minutes the first time; log: %s)" % LOG, flush=True)
-        moved = not os.access(PYTHON, os.X_OK) or stamp() is None
-        if moved:
+        print(f"Setting up .venv (some minutes the first time; log: {LOG})", flush=True)
+        if stamp() is None or not os.access(PYTHON, os.X_OK):
             build(find_python())
         else:
             os.remove(STAMP)  # from here until it is written again, an interruption means: start over
@@ -55,9 +57,9 @@ def set_up(wanted):
         with open(STAMP, "w") as file:
             file.write(wanted)
     if version(COMFY) != COMFY_VERSION:
-        print("Fetching ComfyUI %s" % COMFY_VERSION, flush=True)
+        print(f"Fetching ComfyUI {COMFY_VERSION}", flush=True)
         unpack()
-    print("Set up in %.0f s." % (time.time() - start))
+    print(f"Set up in {time.time() - start:.0f} s.")
 
 
 def main():
@@ -75,8 +77,8 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit("make setup: %s" % error)
+        sys.exit(f"make setup: {error}")
     except OSError as error:
-        sys.exit("make setup: %s: %s" % (error.filename or "the disk", error.strerror or error))
+        sys.exit(f"make setup: {error.filename or 'the disk'}: {error.strerror or error}")
     except KeyboardInterrupt:
         sys.exit("make setup: stopped; run it again to continue.")

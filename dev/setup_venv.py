@@ -1,4 +1,4 @@
-"""Build .venv: packages, the pack itself in editable form, and the torchvision repair. Runs on any Python 3."""
+"""Build .venv: packages, the pack itself in editable form, and the torchvision repair. Runs on Python 3.7 too."""
 
 import glob
 import os
@@ -17,15 +17,13 @@ def find_python():
     """An interpreter that torch supports: the running one if it fits, else the first that PATH offers."""
     names = ["python3.12", "python3.11", "python3.13", "python3.10", "python3.14"]
     for candidate in [sys.executable] + [path for path in map(shutil.which, names) if path]:
-        probe = subprocess.run(
-            [candidate, "-c", "import sys; print(*sys.version_info[:2])"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        probe = subprocess.run([candidate, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True)
         version = tuple(int(part) for part in probe.stdout.split()) if probe.returncode == 0 else (0, 0)
         if OLDEST <= version <= NEWEST:
             return candidate
     raise UserError(
-        "Python %d.%d is too old or too new, and no python3.10 to python3.14 is on PATH: install one of them, "
-        "or name it with `make PYTHON=/path/to/python3.12`." % sys.version_info[:2]
+        f"Python {sys.version_info[0]}.{sys.version_info[1]} does not do, and no python3.10 to python3.14 is on PATH: "
+        "install one of them, or name it with `make PYTHON=/path/to/python3.12`."
     )
 
 
@@ -33,8 +31,8 @@ def check_disk():
     free = shutil.disk_usage(ROOT).free / 1e9
     if free < NEEDED_GB:
         raise UserError(
-            "Only %.1f GB are free where %s lies, and the set-up needs %d GB (10 GB with the CUDA build of torch): "
-            "make room and run it again." % (free, ROOT, NEEDED_GB)
+            f"Only {free:.1f} GB are free where {ROOT} lies, and the set-up needs {NEEDED_GB} GB "
+            "(10 GB with the CUDA build of torch): make room and run it again."
         )
 
 
@@ -43,19 +41,21 @@ def logged(command, what):
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     environment.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
     with open(LOG, "a") as log:
-        log.write("$ %s\n" % " ".join(command))
+        log.write("$ " + " ".join(command) + "\n")
         log.flush()
-        result = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+        result = subprocess.run(
+            command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
+        )
     if result.returncode:
-        raise UserError("%s\n\n%s failed (exit code %d); the whole log: %s" % (tail(LOG), what, result.returncode, LOG))
+        raise UserError(f"{tail(LOG)}\n\n{what} failed (exit code {result.returncode}); the whole log: {LOG}")
 
 
 def build(python):
     """Make an empty .venv, in place of whatever an interrupted set-up left."""
-    probe = subprocess.run([python, "-c", "import venv, ensurepip"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    probe = subprocess.run([python, "-c", "import venv, ensurepip"], capture_output=True)
     if probe.returncode:
         raise UserError(
-            "%s cannot make virtual environments: install its venv package (Debian and Ubuntu: python3-venv)." % python
+            f"{python} cannot make virtual environments: install its venv package (Debian and Ubuntu: python3-venv)."
         )
     check_disk()
     shutil.rmtree(VENV, ignore_errors=True)

@@ -1,8 +1,9 @@
 """Let torchvision be imported beside a CPU-only torch.
 
-The published torchvision wheel is linked against CUDA. Without CUDA its C extension cannot be loaded, and its Python part
-then stops because the operators it describes do not exist. Declaring the two schemas it asks for lets all the rest work.
-Installed into .venv with a .pth file, so that every process there has it. Where the extension loads, nothing is changed.
+The published torchvision wheel is linked against CUDA. Without CUDA its C extension cannot be loaded, and its Python
+part then stops because the operators it describes do not exist. Declaring the two schemas it asks for lets all the rest
+work. Installed into .venv with a .pth file, so that every process there has it; where the extension loads, it does
+nothing.
 """
 
 import sys

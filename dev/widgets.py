@@ -53,7 +53,7 @@ def inputs_of(info):
 
 
 def stored_order(info):
-    """What a node's `widgets_values` list holds: an Input for a widget's value, or the literal value of a helper widget."""
+    """What a node's `widgets_values` list holds: an Input for a widget's value, a literal for a helper widget's."""
     inputs, order = inputs_of(info), []
     for required in (True, False):
         for entry in inputs:

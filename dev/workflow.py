@@ -1,4 +1,4 @@
-"""From the workflow a person saves (UI form, version 0.4) to the prompt the host runs (API form), as the web page does it.
+"""From the workflow a person saves (UI form, version 0.4) to the prompt the host runs (API form), as the page does it.
 
     prompt = to_prompt(load("workflows/refocus.json"), client.object_info())
 """
@@ -35,7 +35,8 @@ def load(path):
 def to_prompt(workflow, object_info):
     """The API form {node id: {class_type, inputs, _meta}} of a UI-form workflow. Raises WorkflowError."""
     nodes = {node["id"]: node for node in workflow["nodes"]}
-    active = [node for node in nodes.values() if node["type"] not in VIRTUAL and node.get("mode") not in (NEVER, BYPASS)]
+    real = [node for node in nodes.values() if node["type"] not in VIRTUAL]
+    active = [node for node in real if node.get("mode") not in (NEVER, BYPASS)]
     _check_types(active, object_info)
     links = _Links(workflow.get("links", []), nodes)
     prompt = {str(node["id"]): _entry(node, object_info[node["type"]], links) for node in active}
@@ -49,7 +50,7 @@ def to_prompt(workflow, object_info):
 def _check_types(nodes, object_info):
     types = {node["type"] for node in nodes} - object_info.keys()
     if any(SUBGRAPH.fullmatch(name) or name.startswith("workflow") for name in types):
-        raise WorkflowError("This workflow holds a subgraph or group node, which is not supported here: unpack it first.")
+        raise WorkflowError("This workflow holds a subgraph or group node, which is not supported: unpack it first.")
     if types:
         raise WorkflowError(f"The host does not have these node types of the workflow: {', '.join(sorted(types))}.")
 
@@ -114,7 +115,7 @@ class _Links:
 
 
 def _bypass_socket(node, slot, kind):
-    """The input a bypassed node passes on as its output `slot`: the one of the same number, else the first that fits."""
+    """The input a bypassed node passes on as its output `slot`: that of the same number, else the first that fits."""
     sockets = node.get("inputs", [])
     gives = node["outputs"][slot]["type"]
     if kind in ("*", ""):

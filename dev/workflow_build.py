@@ -60,7 +60,7 @@ class Node:
 
     def _usual_size(self):
         inputs = inputs_of(self.info)
-        widgets = [entry for entry in stored_order(self.info)]
+        widgets = stored_order(self.info)
         tall = sum(1 for entry in inputs if entry.is_widget and entry.options.get("multiline"))
         sockets = max(sum(not entry.is_widget for entry in inputs), len(self.info["output"]))
         picture = self.info["name"] in SHOWS_PICTURE or any(UPLOADS & entry.options.keys() for entry in inputs)
