@@ -1,0 +1,79 @@
+"""The door of focus stacking: checks, the range of frames, tiles, progress."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...optics.checks import check_image
+from ...optics.errors import RefocusError
+from .average import fuse_average
+from .depth import fuse_depth
+from .measure import focus_measure, peak
+from .pyramid import fuse_pyramid
+from .tiles import tiles
+
+METHODS = ("average", "depth", "pyramid")
+
+
+@dataclass(frozen=True)
+class FuseResult:
+    """image [1, H, W, 3] sRGB 0..1; order [1, H, W] 0..1, the place along the WHOLE stack of the sharpest frame
+    (0 = first = nearest); confidence [1, H, W] 0..1, how clearly that frame beats the others."""
+    image: Tensor
+    order: Tensor
+    confidence: Tensor
+
+
+def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
+    a, b = 0 if first is None else first, n - 1 if last is None else last
+    for name, v in (("first", a), ("last", b)):
+        if not 0 <= v < n:
+            raise RefocusError(f"{name} frame is {v}, but the stack has {n} frames: choose 0 to {n - 1}.")
+    if a > b:
+        raise RefocusError(f"first frame is {a} and last frame is {b}, but first must not exceed last: swap them.")
+    return a, b
+
+
+def fuse_stack(frames: Tensor, *, method: str = "pyramid", align: bool = False, first: int | None = None,
+               last: int | None = None, progress: Callable[[int, int], None] | None = None) -> FuseResult:
+    """A focal stack -> one picture that is sharp wherever any frame is.
+
+    frames      [N, H, W, 3] sRGB 0..1, focused near to far.
+    method      "average"  sharpness-weighted mean of the light: soft, forgiving
+                "depth"    the sharpest frame per pixel: keeps colours that exist in the frames
+                "pyramid"  band by band: the finest detail
+    first, last the frames that take part, counted from 0, both included (None = all). A subset leaves what is
+                outside it out of focus: control of the depth of field.
+    progress    called as progress(done, total) while working; may raise to cancel.
+    Returns FuseResult. Raises RefocusError on wrong input.
+    """
+    if method not in METHODS:
+        raise RefocusError(f"method is '{method}', but one of {', '.join(METHODS)} is needed.")
+    frames = check_image(frames, "frames")
+    count = frames.shape[0]
+    a, b = _range(count, first, last)
+    stack = frames[a:b + 1]
+    n, h, w, _ = stack.shape
+    order = torch.full((1, h, w), a / max(count - 1, 1), device=frames.device)
+    confidence = torch.zeros((1, h, w), device=frames.device)
+    if n == 1:
+        return FuseResult(stack.clone(), order, confidence)
+    image = torch.empty((1, h, w, 3), device=frames.device)
+    plan = tiles(h, w, n)
+    for i, t in enumerate(plan):
+        part = stack[(slice(None), *t.outer)]
+        measure = focus_measure(part)
+        position, sure = peak(measure)
+        if method == "average":
+            fused = fuse_average(part, measure)
+        elif method == "depth":
+            fused = fuse_depth(part, position)
+        else:
+            fused = fuse_pyramid(part, measure)
+        image[(0, *t.core)] = fused[t.inner]
+        order[(0, *t.core)] = (a + position[t.inner]) / (count - 1)
+        confidence[(0, *t.core)] = sure[t.inner]
+        if progress:
+            progress(i + 1, len(plan))
+    return FuseResult(image, order, confidence)
