@@ -1,3 +1,9 @@
-"""The node classes, listed for the host."""
+"""The node classes, listed for the host. The only part of the pack that knows ComfyUI."""
+from .aperture import ApertureShapeMask
+from .blur import BokehSynthesize, DeblurAiF
+from .lens import RefocusLens
+from .model import LoadRefocusModel
+from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
-NODES = []
+NODES = [LoadRefocusModel, RefocusLens, ApertureShapeMask, BokehSynthesize, DeblurAiF, FocalStackGenerate,
+         SelectFocusFrame, StackFuse]

@@ -122,17 +122,18 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Weighted Lloyd relaxation (centroidal Voronoi cells over the open part), started from a golden-angle spiral:
     deterministic, evenly spread over any shape, and each cell's light is its weight. Weights sum to 1.
     """
-    m = F.interpolate(aperture[None].float(), (96, 96), mode="area")[0, 0].flip(-1)
-    c = (torch.arange(96, device=m.device) + 0.5) / 48 - 1
+    m = F.interpolate(aperture[None].float(), (64, 64), mode="area")[0, 0].flip(-1)
+    c = (torch.arange(64, device=m.device) + 0.5) / 32 - 1
     y, x = torch.meshgrid(c, c, indexing="ij")
     at = m > 1e-3
     grid, light = torch.stack([x[at], y[at]], -1), m[at]
     i = torch.arange(count, device=m.device) + 0.5
     start = (i / count * (len(grid) - 1)).long()
-    spiral = torch.stack([(i / count).sqrt() * torch.cos(i * 2.399963), (i / count).sqrt() * torch.sin(i * 2.399963)], -1)
+    golden = 2.399963   # radians
+    spiral = (i / count).sqrt()[:, None] * torch.stack([torch.cos(i * golden), torch.sin(i * golden)], -1)
     inside = F.grid_sample(m[None, None], spiral[None, None].float(), align_corners=False)[0, 0, 0] > 0.5
     points = torch.where(inside[:, None], spiral, grid[start])
-    for _ in range(24):
+    for _ in range(16):
         cell = torch.cdist(grid, points).argmin(1)
         weight = torch.zeros(count, device=m.device).index_add_(0, cell, light)
         centre = torch.zeros(count, 2, device=m.device).index_add_(0, cell, grid * light[:, None])

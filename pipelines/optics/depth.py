@@ -32,8 +32,7 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
     if torch.isnan(d).any():
         raise RefocusError(f"depth holds {int(torch.isnan(d).sum())} values that are NaN, but numbers are needed: "
                            "fill the holes of the depth map first.")
-    if kind == "auto":
-        kind = "metres" if (d.isinf() | (d > 1 + 1e-4)).any() else "disparity"
+    kind = resolve_kind(d, kind)
     if kind == "metres":
         solid = (d > 0) & d.isfinite()
         return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
@@ -64,3 +63,24 @@ def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
     edge = (span > 0.1 * d.abs().clamp(min=1e-6)).float()
     edge = F.interpolate(edge, (height, width), mode="nearest-exact") > 0
     return torch.where(edge, nearest, smooth)[:, 0]
+
+
+def relative_to_metric(depth: Tensor, kind: str, near_m: float, far_m: float) -> Tensor:
+    """A relative map whose white stands at near_m and whose black at far_m -> disparity [B, H, W] in 1/m.
+
+    kind "disparity": linear in disparity between 1/far_m and 1/near_m; "inverted": linear in depth.
+    Raises RefocusError unless 0 < near_m < far_m.
+    """
+    if not 0 < near_m < far_m:
+        raise RefocusError(f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "
+                           "and under the far one.")
+    d = to_disparity(depth, kind, near_over_far=near_m / far_m)
+    return d / near_m if kind == "inverted" else 1 / far_m + d * (1 / near_m - 1 / far_m)
+
+
+def resolve_kind(depth: Tensor, kind: str) -> str:
+    """"auto" -> "metres" or "disparity" by the rule of to_disparity; any other kind as it is."""
+    if kind != "auto":
+        return kind
+    d = check_plane(depth, "depth")
+    return "metres" if (d.isinf() | (d > 1 + 1e-4)).any() else "disparity"

@@ -8,12 +8,16 @@ from .errors import RefocusError
 POINT_WINDOW = 0.01
 
 
-def focus_at_point(disparity: Tensor, x: float, y: float) -> Tensor:
-    """[B, H, W], x and y in 0..1 of the picture -> [B] disparity: median of a small window about the point."""
+def check_point(x: float, y: float):
     for name, v in (("x", x), ("y", y)):
         if not 0 <= v <= 1:
             raise RefocusError(f"the focus point's {name} is {v:g}, but 0 to 1 is needed (0 = left or top, 1 = right "
                                "or bottom): the point lies outside the picture.")
+
+
+def focus_at_point(disparity: Tensor, x: float, y: float) -> Tensor:
+    """[B, H, W], x and y in 0..1 of the picture -> [B] disparity: median of a small window about the point."""
+    check_point(x, y)
     b, h, w = disparity.shape
     r = int(POINT_WINDOW * w / 2)
     cx, cy = min(int(x * w), w - 1), min(int(y * h), h - 1)

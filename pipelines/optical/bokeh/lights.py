@@ -44,24 +44,25 @@ def step_radius(step: int) -> float:
 
 
 def light_bins(lights: Tensor, radius: Tensor) -> dict[int, Tensor]:
-    """Lights sorted by radius: {signed step: [H, W] share}; a light between two steps is shared by both."""
-    lit = lights.amax(-1) > 0
-    if not lit.any():
+    """Lights [H, W, 3] sorted by radius: {signed step: [H, W, 3]}; a light between two steps is shared by both."""
+    h, w = radius.shape
+    at = (lights.amax(-1) > 0).reshape(-1).nonzero()[:, 0]
+    if not len(at):
         return {}
-    step, frac = radius_steps(radius)
-    sign = torch.where(radius < 0, -1, 1)
+    light, r = lights.reshape(-1, 3)[at], radius.reshape(-1)[at]
+    step, frac = radius_steps(r)
+    sign = torch.where(r < 0, -1, 1)
+    at, light = torch.cat([at, at]), torch.cat([light * (1 - frac)[:, None], light * frac[:, None]])
+    signed = torch.cat([step * sign, (step + 1) * sign])
     bins = {}
-    for s, share in ((step, 1 - frac), (step + 1, frac)):
-        signed = torch.where(lit, s * sign, torch.zeros_like(s))
-        for b in signed.unique().tolist():
-            if b:
-                here = share * (signed == b)
-                bins[b] = bins[b] + here if b in bins else here
+    for b in signed.unique().tolist():
+        here = signed == b
+        bins[b] = torch.zeros(h * w, 3, device=lights.device).index_add_(0, at[here], light[here]).view(h, w, 3)
     return bins
 
 
 def scatter(light: Tensor, aperture: Tensor, radius: float) -> Tensor:
-    """[H, W, 3] light, each pixel spread over the aperture's image of this signed radius; light leaves at the borders."""
+    """[H, W, 3] light, each pixel spread over the aperture's image of this signed radius, out of the frame too."""
     kernel = aperture_kernel(aperture, abs(radius))
     if radius < 0:
         kernel = kernel.flip(0, 1)

@@ -17,6 +17,7 @@ from .views import render_views
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
 SAMPLES = {"best": 160, "fast": 40}
 TILE = 2048
+LIGHT_GROUP = 4
 # A result this near to the input is the input: whatever is in focus stays bit for bit what it was.
 SAME = 1e-5
 
@@ -101,11 +102,16 @@ def _render(light, radius, mask, lens, weight, background, tick) -> Tensor:
     smooth = prefilter(points.colour[:h * w].view(h, w, 3), radius, len(weight)).reshape(-1, 3)
     points = Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w:]]), points.coverage)
     bins = light_bins(lights, radius)
-    radii = [math.copysign(step_radius(abs(s)), s) for s in bins]
-    seen, visible = render_views(points, h, w, lens, weight, radii, tick)
+    radii = {s: math.copysign(step_radius(abs(s)), s) for s in bins}
+    # What hides one light hides its neighbours in depth as well: one visibility map for a group of steps.
+    groups = {s: s // LIGHT_GROUP for s in bins}
+    nearest = {g: min(radii[s] for s in bins if groups[s] == g) for g in groups.values()}
+    seen, visible = render_views(points, h, w, lens, weight, nearest.values(), tick)
+    visible = dict(zip(nearest, visible, strict=True))
     out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    for k, (r, share) in enumerate(zip(radii, bins.values(), strict=True)):
-        out += visible[k][..., None] * scatter(lights * share[..., None], mask, r)
+    for s, light in bins.items():
+        out += visible[groups[s]][..., None] * scatter(light, mask, radii[s])
+        tick(len(weight) - 1)
     return out
 
 

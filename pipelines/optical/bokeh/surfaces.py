@@ -86,18 +86,22 @@ def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tenso
     """
     h, w = radius.shape
     y0, x0 = e // w, e % w
-    front, behind = torch.zeros(2, len(e), 5, device=radius.device)
+    sums = torch.zeros(2, len(e), 5, device=radius.device)
+    # The last column is the pixel's own weight: clean pixels count, silhouettes only where nothing clean is near.
+    weight = torch.where(edge.reshape(-1), 1e-3, 1.0)
     flat = torch.cat([linear.reshape(-1, 3), radius.reshape(-1, 1), torch.ones_like(radius).reshape(-1, 1)], 1)
-    clean = torch.where(edge.reshape(-1), 1e-3, 1.0)
+    weighted = flat * weight[:, None]
     for dy in range(-_WINDOW, _WINDOW + 1):
+        row = (y0 + dy).clamp(0, h - 1) * w
         for dx in range(-_WINDOW, _WINDOW + 1):
-            i = (y0 + dy).clamp(0, h - 1) * w + (x0 + dx).clamp(0, w - 1)
-            v = flat[i]
-            weight = clean[i] / (1 + dx * dx + dy * dy)
-            is_front = v[:, 3] < middle
-            front += v * (weight * is_front)[:, None]
-            behind += v * (weight * ~is_front)[:, None]
-    own = flat[e]
+            i = row + (x0 + dx).clamp(0, w - 1)
+            v = weighted.index_select(0, i)
+            is_front = radius.reshape(-1).index_select(0, i) < middle
+            near = 1 / (1 + dx * dx + dy * dy)
+            sums[0].add_(v * is_front[:, None], alpha=near)
+            sums[1].add_(v * ~is_front[:, None], alpha=near)
+    front, behind = sums
+    own = flat.index_select(0, e)
     is_front = own[:, 3] < middle
     front, behind = (torch.where(s[:, 4:] > 0, s / s[:, 4:].clamp(min=1e-12), own) for s in (front, behind))
     c, f, b = own[:, :3], front[:, :3], behind[:, :3]

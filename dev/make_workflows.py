@@ -1,0 +1,83 @@
+"""Write workflows/*.json from here, against the node types of a running host: python -m dev.make_workflows."""
+from pathlib import Path
+
+from .host import Host
+from .paths import ROOT
+from .workflow_build import Flow
+
+FOLDER = Path(ROOT) / "workflows"
+
+
+def _save(flow, at, title, node):
+    name = title.lower().replace(" ", "_")
+    return flow.node("SaveImage", at, title, images=node["IMAGE"], filename_prefix=f"rackfocus/{name}")
+
+
+def refocus_photo(info) -> Flow:
+    flow = Flow(info)
+    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
+    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    lens = flow.node("RefocusLens", (400, 0), depth=depth["IMAGE"], image=photo["IMAGE"], depth_kind="disparity",
+                     focus_by="point", focus_x=0.42, focus_y=0.6, strength=60.0)
+    shape = flow.node("ApertureShapeMask", (400, 660), shape="iris", blades=6, rotation=15.0)
+    bokeh = flow.node("BokehSynthesize", (800, 0), image=photo["IMAGE"], defocus=lens["defocus"],
+                      aperture=shape["aperture"], quality="best")
+    save = _save(flow, (1180, 0), "Refocused", bokeh)
+    overlay = flow.node("PreviewImage", (1180, 420), "Overlay", images=lens["overlay"])
+    flow.group("What you have", [photo, depth])
+    flow.group("Lens", [lens, shape, bokeh])
+    flow.group("Result", [save, overlay])
+    flow.note("**Refocus a photo.** Move `focus_x` and `focus_y` to what should be sharp: the overlay shows it green. "
+              "`strength` is the blur. Any depth map will do; say what it holds in `depth_kind`.", (0, 860), (380, 160))
+    return flow
+
+
+def focal_stack(info) -> Flow:
+    flow = Flow(info)
+    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
+    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    stack = flow.node("FocalStackGenerate", (400, 0), image=photo["IMAGE"], depth=depth["IMAGE"], frames=9,
+                      strength=60.0, depth_kind="disparity", quality="fast")
+    select = flow.node("SelectFocusFrame", (800, 0), stack=stack["stack"], select_by="position", position=0.35)
+    fuse = flow.node("StackFuse", (800, 320), stack=stack["stack"], method="pyramid")
+    order = flow.node("MaskToImage", (1180, 840), mask=fuse["order"])
+    frames = flow.node("SaveImage", (800, 640), "Stack", images=stack["stack"], filename_prefix="rackfocus/stack")
+    one = _save(flow, (1180, 0), "Selected", select)
+    all_ = _save(flow, (1180, 420), "Fused", fuse)
+    seen = flow.node("PreviewImage", (1560, 840), "Depth from focus", images=order["IMAGE"])
+    flow.group("What you have", [photo, depth])
+    flow.group("Focal stack", [stack, select, fuse])
+    flow.group("Results", [frames, one, all_, order, seen])
+    flow.note("**One photo, nine focal planes.** `position` slides from near (0) to far (1). StackFuse makes it sharp "
+              "everywhere again and says which frame was sharp where.", (0, 860), (380, 140))
+    return flow
+
+
+def fuse_stack(info) -> Flow:
+    flow = Flow(info)
+    stack = flow.node("LoadImage", (0, 0), "Focal stack (a file of several pages)", image="focal_stack.tiff")
+    fuse = flow.node("StackFuse", (400, 0), stack=stack["IMAGE"], method="pyramid", align=True)
+    order = flow.node("MaskToImage", (780, 420), mask=fuse["order"])
+    save = _save(flow, (780, 0), "All in focus", fuse)
+    seen = flow.node("PreviewImage", (1160, 420), "Depth from focus", images=order["IMAGE"])
+    flow.group("Photographs", [stack])
+    flow.group("Focus stacking", [fuse, order])
+    flow.group("Result", [save, seen])
+    flow.note("**Focus stacking.** Load the photographs, near to far, as one batch: a TIFF or WebP of several pages in "
+              "Load Image, or single pictures joined by Batch Images. `align` undoes the change of scale between "
+              "them; `first` and `last` choose the frames that take part.", (0, 420), (380, 180))
+    return flow
+
+
+WORKFLOWS = {"refocus_photo": refocus_photo, "focal_stack": focal_stack, "fuse_focal_stack": fuse_stack}
+
+
+def main():
+    with Host() as host, host.client() as client:
+        for name, make in WORKFLOWS.items():
+            make(client.object_info()).save(FOLDER / f"{name}.json")
+            print(f"workflows/{name}.json")
+
+
+if __name__ == "__main__":
+    main()

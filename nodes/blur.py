@@ -1,0 +1,86 @@
+"""BokehSynthesize and DeblurAiF: blur added by a lens, and blur taken away."""
+from comfy_api.latest import io
+
+from ..pipelines.engines import RefocusModel
+from ..pipelines.optical import SAMPLES, deblur, estimate_defocus, render_bokeh
+from ..pipelines.optics import DefocusMap, RefocusError
+from ..pipelines.optics.checks import check_image
+from ..pipelines.optics.light import HIGHLIGHT_GAIN
+from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, progress_bar, to_device
+
+
+def require_optical(model: RefocusModel | None):
+    if model is not None and model.engine != "optical":
+        raise RefocusError(f"the engine {model.engine} cannot do this yet, but optical can: choose it in "
+                           "LoadRefocusModel or disconnect the model.")
+
+
+class BokehSynthesize(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return Schema(
+            node_id="BokehSynthesize", display_name="Bokeh Synthesize", category=CATEGORY,
+            search_aliases=["lens blur", "depth of field", "bokeh", "refocus"],
+            description="Photographs the picture again through a lens: every point becomes the aperture's image at "
+                        "its own blur, near things cover far ones for each point of the lens, and light adds up as "
+                        "light. Start from a picture that is sharp everywhere.",
+            inputs=[
+                io.Image.Input("image", tooltip="Sharp everywhere (DeblurAiF helps). Alpha is dropped, the size kept."),
+                DefocusMapType.Input("defocus", tooltip="From RefocusLens: one for all images or one each."),
+                io.Combo.Input("quality", options=list(SAMPLES), default="best",
+                               tooltip="best looks through more points of the lens; fast is for finding the look."),
+                io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5,
+                               tooltip="How much brighter than white a small clipped light is taken to be, so that its "
+                                       "disc glows. Walls and skies are left alone. 1: off."),
+                RefocusModelType.Input("model", optional=True, tooltip="Nothing connected: the optical engine."),
+                io.Mask.Input("aperture", optional=True,
+                              tooltip="Shape of the opening, from ApertureShapeMask or any mask. Nothing: a circle."),
+                io.Image.Input("background", optional=True,
+                               tooltip="Clean plate: what stands behind the silhouettes. Nothing: filled from around."),
+            ],
+            outputs=[io.Image.Output(tooltip="Same size and count as the image.")],
+        )
+
+    @classmethod
+    def execute(cls, image, defocus, quality, highlights, model=None, aperture=None, background=None) -> io.NodeOutput:
+        require_optical(model)
+        image = check_image(image)
+        out = render_bokeh(to_device(image), _on_device(defocus), aperture=to_device(aperture),
+                           background=to_device(background), quality=quality, highlights=highlights,
+                           progress=progress_bar())
+        return io.NodeOutput(from_device(out))
+
+
+class DeblurAiF(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return Schema(
+            node_id="DeblurAiF", display_name="Deblur to All-in-Focus", category=CATEGORY,
+            search_aliases=["deblur", "sharpen", "deconvolution", "all in focus", "remove bokeh"],
+            description="Takes defocus away. The optical engine sharpens mild defocus by deconvolution and needs no "
+                        "weights; detail that a large blur has destroyed it cannot bring back.",
+            inputs=[
+                io.Image.Input("image", tooltip="The photo to sharpen. Alpha is dropped; the size is kept."),
+                io.Float.Input("strength", default=1.0, min=0.0, max=1.0, step=0.05,
+                               tooltip="Share of the correction that is applied. 0 returns the photo as it is."),
+                RefocusModelType.Input("model", optional=True, tooltip="Nothing connected: the optical engine."),
+                DefocusMapType.Input("defocus", optional=True,
+                                     tooltip="The blur that the photo HAS. Nothing: estimated from the photo."),
+                io.Mask.Input("aperture", optional=True,
+                              tooltip="Shape of the opening that took it. Nothing: a circle."),
+            ],
+            outputs=[io.Image.Output(tooltip="Same size and count as the image."),
+                     DefocusMapType.Output(display_name="defocus", tooltip="The blur that was given or estimated.")],
+        )
+
+    @classmethod
+    def execute(cls, image, strength, model=None, defocus=None, aperture=None) -> io.NodeOutput:
+        require_optical(model)
+        image = to_device(check_image(image))
+        defocus = estimate_defocus(image) if defocus is None else _on_device(defocus)
+        out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
+        return io.NodeOutput(from_device(out), DefocusMap(from_device(defocus.radius)))
+
+
+def _on_device(defocus):
+    return DefocusMap(to_device(defocus.radius)) if isinstance(defocus, DefocusMap) else defocus

@@ -1,0 +1,53 @@
+"""The engines of the pack, one line each, and the files that each one needs."""
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = Path(__file__).resolve().parent.parent / "weights_manifest.json"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """name as shown; what it does; ready: whether this version can run it."""
+    name: str
+    purpose: str
+    ready: bool
+
+
+ENGINES = {e.name: e for e in (
+    Engine("optical", "lens simulation, focus stacking and deconvolution; no weights", True),
+    Engine("genfocus", "all-in-focus and bokeh by FLUX.1 with LoRAs", False),
+    Engine("learn2refocus", "a focal stack from one photo by Stable Video Diffusion", False),
+    Engine("diffcamera", "refocus by focus point and blur level; no public weights", False),
+)}
+
+
+@dataclass(frozen=True)
+class RefocusModel:
+    """What LoadRefocusModel hands to the other nodes: the engine's name."""
+    engine: str
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of weights_manifest.json; None where no source tells."""
+    engine: str
+    repository: str
+    path: str
+    folder: str
+    url: str | None
+    revision: str | None
+    bytes: int | None
+    sha256: str | None
+    licence: str | None
+
+    def __str__(self):
+        size = "size unknown" if self.bytes is None else f"{self.bytes:,} bytes"
+        return (f"{self.path} from {self.repository} ({size}, licence {self.licence or 'unknown'}) into "
+                f"models/{self.folder}")
+
+
+def weight_files(engine: str) -> list[WeightFile]:
+    """The files an engine needs, in the manifest's order; empty for one that needs none."""
+    files = json.loads(MANIFEST.read_text(encoding="utf-8"))["files"]
+    return [WeightFile(**f) for f in files if f["engine"] == engine]
