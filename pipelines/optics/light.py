@@ -44,10 +44,17 @@ def find_clipped_lights(image: Tensor, white: float = 254 / 255) -> Tensor:
     return (clipped * (1 - large))[:, 0]
 
 
-def recover_highlights(image: Tensor, linear: Tensor, gain: float) -> Tensor:
-    """Give clipped small lights their light back: linear [B, H, W, 3] times `gain` (>= 1) there, hue kept."""
-    light = find_clipped_lights(image)[..., None]
-    return linear * (1 + (gain - 1) * light)
+def recover_highlights(image: Tensor, radius: Tensor, gain: float) -> Tensor:
+    """image [B, H, W, 3] sRGB -> linear light, in which small clipped lights are `gain` (>= 1) times as bright.
+
+    The hue is kept. Only what is out of focus changes (radius [B, H, W] in pixels, full gain from 2 px on): in focus
+    the light is to stay the white that it was.
+    """
+    linear = decode_srgb(image)
+    if gain == 1:
+        return linear
+    blurred = ((radius.abs() - 0.5) / 1.5).clamp(0, 1)
+    return linear * (1 + (gain - 1) * find_clipped_lights(image) * blurred)[..., None]
 
 
 def _max_pool(x: Tensor, k: int) -> Tensor:

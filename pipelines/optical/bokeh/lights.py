@@ -15,6 +15,7 @@ from ...optics.fft import good_size
 
 _CONTRAST = 4.0       # times the mean of the neighbourhood
 _NEIGHBOURHOOD = 25   # pixels
+_FINE = 40            # pixels of radius up to which discs are told apart by one
 _MIN_RADIUS = 2.0     # below this the lens points leave no gaps
 
 
@@ -33,14 +34,14 @@ def split_lights(linear: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def radius_steps(radius: Tensor) -> tuple[Tensor, Tensor]:
-    """|radius| > 0 -> (step number, fraction towards the next): steps of 1 px to 16 px, then of 1/16."""
+    """|radius| > 0 -> (step number, fraction towards the next): steps of 1 px to _FINE px, then of 1 / _FINE."""
     a = radius.abs().clamp(min=1e-6)
-    s = torch.where(a < 16, a, 16 + torch.log(a / 16) / math.log(1 + 1 / 16))
+    s = torch.where(a < _FINE, a, _FINE + torch.log(a / _FINE) / math.log(1 + 1 / _FINE))
     return s.floor().long(), s - s.floor()
 
 
 def step_radius(step: int) -> float:
-    return float(step) if step < 16 else 16 * (1 + 1 / 16) ** (step - 16)
+    return float(step) if step < _FINE else _FINE * (1 + 1 / _FINE) ** (step - _FINE)
 
 
 def light_bins(lights: Tensor, radius: Tensor) -> dict[int, Tensor]:

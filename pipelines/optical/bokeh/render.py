@@ -19,7 +19,7 @@ SAMPLES = {"best": 160, "fast": 40}
 TILE = 2048
 LIGHT_GROUP = 4
 # A result this near to the input is the input: whatever is in focus stays bit for bit what it was.
-SAME = 1e-5
+SAME = 5e-5
 
 
 def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None = None,
@@ -66,7 +66,7 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
             out[i] = image[i]
             done += len(plans[i]) * len(weight)
             continue
-        light = image[i] if linear else recover_highlights(image[i:i + 1], decode_srgb(image[i:i + 1]), highlights)[0]
+        light = image[i] if linear else recover_highlights(image[i:i + 1], radius[i:i + 1], highlights)[0]
         behind = None if background is None else background[i] if linear else decode_srgb(background[i])
         for inner, outer in plans[i]:
             base = done
@@ -76,14 +76,13 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
                     progress(base + k + 1, total)
 
             tile = _render(light[outer], radius[i][outer], mask, lens, weight,
-                           None if behind is None else behind[outer], tick)
+                           None if behind is None else behind[outer], (outer[1].start, outer[0].start), tick)
             top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
             th, tw = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
             tile, source = tile[top:top + th, left:left + tw], image[i][inner]
             if linear:
                 same = (tile - source).abs() <= SAME * (1 + source.abs())
             else:
-                # Recovered lights stay in front of the encoder: in focus they are white again.
                 tile = encode_srgb(tile)
                 same = (tile - source).abs() <= SAME
             out[i][inner] = torch.where(same, source, tile)
@@ -91,7 +90,7 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
     return out
 
 
-def _render(light, radius, mask, lens, weight, background, tick) -> Tensor:
+def _render(light, radius, mask, lens, weight, background, origin, tick) -> Tensor:
     """One tile: linear [h, w, 3] and radius [h, w] -> linear [h, w, 3]."""
     h, w = radius.shape
     if float(radius.abs().max()) < 0.5:
@@ -106,7 +105,7 @@ def _render(light, radius, mask, lens, weight, background, tick) -> Tensor:
     # What hides one light hides its neighbours in depth as well: one visibility map for a group of steps.
     groups = {s: s // LIGHT_GROUP for s in bins}
     nearest = {g: min(radii[s] for s in bins if groups[s] == g) for g in groups.values()}
-    seen, visible = render_views(points, h, w, lens, weight, nearest.values(), tick)
+    seen, visible = render_views(points, h, w, lens, weight, nearest.values(), origin, tick)
     visible = dict(zip(nearest, visible, strict=True))
     out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
     for s, light in bins.items():
@@ -117,7 +116,7 @@ def _render(light, radius, mask, lens, weight, background, tick) -> Tensor:
 
 def _tiles(h: int, w: int, reach: float) -> list:
     """[(inner, outer)] slices: outer is inner plus all that can reach it, on the grid of the background fill."""
-    halo = -(-math.ceil(reach + 16 + FILL_REACH) // FILL_REACH) * FILL_REACH
+    halo = -(-math.ceil(reach + 16 + 3 * FILL_REACH) // FILL_REACH) * FILL_REACH
     out = []
     for y in range(0, h, TILE):
         for x in range(0, w, TILE):

@@ -3,6 +3,7 @@
 A point is (x, y, radius, colour, coverage). The picture gives one per pixel; a pixel on a silhouette shows two
 surfaces and becomes two points; behind a silhouette the far surface goes on, unseen, as far as blur can uncover it.
 """
+import math
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,8 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
         parts.append(Points(grid[e[f]], mix.radius_behind[f], behind[f], one[f]))
         parts.append(Points(grid[e[b]], mix.radius_front[b], mix.front[b], mix.alpha[b]))
         fill, fill_radius, reach = hidden_background(linear, radius, edge, far)
-        hidden = (fill_radius - radius > torch.maximum(reach / 2, torch.full_like(reach, PARALLAX))) & ~edge
+        # Blur uncovers what lies behind a silhouette only as far from it as the two surfaces part.
+        hidden = (fill_radius - radius > (reach / 2).clamp(min=PARALLAX)) & ~edge
         g = hidden.reshape(-1).nonzero()[:, 0]
         fill = fill if background is None else background
         parts.append(Points(grid[g], fill_radius.reshape(-1)[g], fill.reshape(-1, 3)[g], torch.ones_like(g).float()))
@@ -120,8 +122,8 @@ def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tenso
 def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor):
     """Extend the far side of every silhouette under the near side: (colour [H, W, 3], radius [H, W], reach [H, W]).
 
-    Push-pull from the clean pixels just behind a silhouette: each pixel takes the mean of those within the smallest
-    power-of-two cell that holds any; reach is that cell's size in pixels.
+    Push-pull from the clean pixels just behind a silhouette: each pixel takes the mean of those in the 3 x 3 cells
+    about its own, at the smallest power-of-two size at which they hold any; reach is that size in pixels.
     """
     h, w = radius.shape
     p = 2 * _WINDOW
@@ -137,11 +139,11 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor)
         pyramid.append(F.avg_pool2d(pyramid[-1], 2) * 4)
     best, reach = None, None
     for k in range(levels, -1, -1):
-        v = pyramid[k]
+        v = F.avg_pool2d(pyramid[k], 3, 1, 1)
         mean = v[:, :4] / v[:, 4:].clamp(min=1e-6)
         has = (v[:, 4:] > 0).float()
         if best is None:
-            best, reach = mean, torch.full_like(has, float(4 * size))
+            best, reach = mean, torch.full_like(has, math.inf)
         else:
             best = F.interpolate(best, scale_factor=2, mode="bilinear", align_corners=False)
             reach = F.interpolate(reach, scale_factor=2, mode="nearest")

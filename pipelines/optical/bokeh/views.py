@@ -17,19 +17,21 @@ def depth_level(radius: Tensor) -> Tensor:
     return ((2.0 ** 15 - radius) * _DEPTH_STEPS).round().long().clamp(min=0)
 
 
-def render_views(points: Points, height: int, width: int, lens: Tensor, weight: Tensor, light_radii=(), tick=None):
+def render_views(points: Points, height: int, width: int, lens: Tensor, weight: Tensor, light_radii=(), origin=(0, 0),
+                 tick=None):
     """Points seen through lens points [N, 2] of weight [N].
 
     Returns (seen [H, W, 4], visible [K, H, W]): the sum of weighted light with the weight that hit anything, and for
     each of light_radii the share of the lens from which nothing nearer than that radius stands in the way.
     A point of coverage a takes part in a share a of the views (stochastic transparency, Enderton et al. 2010), in a
-    fixed low-discrepancy order so that a static scene gives identical frames. tick(i) is called once per lens point.
+    fixed low-discrepancy order so that a static scene gives identical frames; origin is the (x, y) of these points
+    in the whole picture, so that tiles agree. tick(i) is called once per lens point.
     """
     dev = points.radius.device
     key = (depth_level(points.radius) << _ID_BITS) | torch.arange(len(points.radius), device=dev)
     soft = (points.coverage < 1).nonzero()[:, 0]
     soft_cover = points.coverage[soft]
-    at = points.at[soft]
+    at = points.at[soft] + torch.tensor(origin, dtype=torch.float32, device=dev)
     start = torch.frac(at[:, 0] * 0.7548776662466927 + at[:, 1] * 0.5698402909980532)
     x, y = points.at[:, 0].contiguous() + 1, points.at[:, 1].contiguous() + 1
     stride = width + 2
