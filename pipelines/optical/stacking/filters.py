@@ -1,4 +1,4 @@
-"""Small separable filters on [N, H, W] planes; borders are replicated, so a flat picture stays flat to its corners."""
+"""Separable filters on [N, H, W] planes; borders are replicated, so a flat picture stays flat to its corners."""
 import math
 
 import torch

@@ -8,12 +8,18 @@ from torch import Tensor
 from ...optics.checks import check_image
 from ...optics.errors import RefocusError
 from .average import fuse_average
-from .depth import fuse_depth
-from .measure import focus_measure, peak
+from .bands import up
+from .depth import fuse_depth, peak, settle
+from .measure import QUARTER, fine_measure
 from .pyramid import fuse_pyramid
-from .tiles import tiles
+from .survey import parts, survey
+from .tiles import Tile, tiles
 
 METHODS = ("average", "depth", "pyramid")
+# Pixels seen round a tile: more than the reach of the fine measure and of the fusion after it.
+HALO = 32
+# Floats that one tile reads over all frames. The fusion holds about ten times as many.
+TILE_FLOATS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,12 @@ def fuse_stack(frames: Tensor, *, method: str = "pyramid", align: bool = False, 
     if n == 1:
         return FuseResult(stack.clone(), order, confidence)
     image = torch.empty((1, h, w, 3), device=frames.device)
-    plan = tiles(h, w, n)
-    for i, t in enumerate(plan):
+    plan = tiles(h, w, halo=HALO, area=TILE_FLOATS // (3 * n))
+    tick = Ticker(progress, n * len(parts(h, w)) + len(plan))
+    coarse = survey(stack, tick)
+    for t in plan:
         part = stack[(slice(None), *t.outer)]
-        measure = focus_measure(part)
+        measure = fine_measure(part.movedim(-1, 1)) + _crop(coarse, t)
         position, sure = peak(measure)
         if method == "average":
             fused = fuse_average(part, measure)
@@ -72,8 +80,26 @@ def fuse_stack(frames: Tensor, *, method: str = "pyramid", align: bool = False, 
         else:
             fused = fuse_pyramid(part, measure)
         image[(0, *t.core)] = fused[t.inner]
-        order[(0, *t.core)] = (a + position[t.inner]) / (count - 1)
+        order[(0, *t.core)] = (a + settle(position, sure, fused.mean(-1))[t.inner]) / (count - 1)
         confidence[(0, *t.core)] = sure[t.inner]
-        if progress:
-            progress(i + 1, len(plan))
+        tick()
     return FuseResult(image, order, confidence)
+
+
+def _crop(coarse: Tensor, t: Tile) -> Tensor:
+    """coarse [N, h, w] at a quarter of the size -> the full-size values in the tile's outer window."""
+    (y, x) = t.outer
+    part = coarse[:, y.start // QUARTER:y.stop // QUARTER + 2, x.start // QUARTER:x.stop // QUARTER + 2]
+    return up(part[:, None], y.stop - y.start, x.stop - x.start, QUARTER)[:, 0]
+
+
+class Ticker:
+    """Counts the steps of a job and tells them to the caller's progress(done, total)."""
+
+    def __init__(self, progress, total: int):
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self):
+        self.done += 1
+        if self.progress:
+            self.progress(self.done, self.total)

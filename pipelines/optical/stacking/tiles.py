@@ -1,12 +1,10 @@
-"""A large stack is fused tile by tile; each tile sees its neighbourhood, so that no seam shows."""
+"""A large picture is worked on tile by tile; each tile sees its neighbourhood, so that no seam shows."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Pixels seen round a tile: more than the reach of every filter used on it.
-HALO = 64
-# Floats of one tile over all frames. The fusion holds about ten times as many.
-BUDGET = 24_000_000
+# Tiles start on multiples of this, so that the grid of every octave used in a tile is that of the whole.
+GRID = 8
 
 
 @dataclass(frozen=True)
@@ -18,16 +16,15 @@ class Tile:
 
 
 def _spans(size: int, step: int, halo: int) -> Iterator[tuple[slice, slice, slice]]:
-    n = math.ceil(size / step)
-    for i in range(n):
-        a, b = size * i // n, size * (i + 1) // n
-        # Even origins keep the pyramid's grid the same in every tile.
-        oa, ob = max(0, a - halo) // 16 * 16, min(size, b + halo)
-        yield slice(oa, ob), slice(a, b), slice(a - oa, b - oa)
+    step = -(-size // (math.ceil(size / step) * GRID)) * GRID   # near equal parts
+    for a in range(0, size, step):
+        b = min(size, a + step)
+        outer = max(0, a - halo) // GRID * GRID
+        yield slice(outer, min(size, b + halo)), slice(a, b), slice(a - outer, b - outer)
 
 
-def tiles(height: int, width: int, frames: int, *, halo: int = HALO, budget: int = BUDGET) -> list[Tile]:
-    """Cut [height, width] so that a tile of `frames` RGB frames holds about `budget` floats at most."""
-    side = max(128, math.isqrt(max(1, budget // (3 * frames))) - 2 * halo)
+def tiles(height: int, width: int, *, halo: int, area: int) -> list[Tile]:
+    """Cut [height, width] into tiles that read about `area` pixels each, `halo` of them round the core."""
+    side = max(8 * GRID, math.isqrt(area) - 2 * halo)
     return [Tile((oy, ox), (cy, cx), (iy, ix))
             for oy, cy, iy in _spans(height, side, halo) for ox, cx, ix in _spans(width, side, halo)]

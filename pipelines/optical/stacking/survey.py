@@ -1,0 +1,52 @@
+"""The first pass over a stack: frame by frame at a quarter of the size, so that any number of frames fits."""
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...optics.light import decode_srgb
+from . import lights
+from .bands import down
+from .measure import QUARTER, coarse_measure, coarse_octaves
+from .tiles import tiles
+
+
+def quarter_size(height: int, width: int) -> tuple[int, int]:
+    return -(-height // QUARTER), -(-width // QUARTER)
+
+
+def _quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """[3, H, W] sRGB -> a quarter of the size: colour [3, h, w] sRGB, light [1, h, w] linear, clipped [1, h, w]."""
+    light = decode_srgb(frame).mean(0, keepdim=True)
+    clipped = (frame.amax(0, keepdim=True) >= lights.CLIPPED).float()
+    return down(down(torch.cat([frame, light, clipped])[None]))[0].split([3, 1, 1])
+
+
+def survey(stack: Tensor, tick: Callable[[], None]) -> Tensor:
+    """stack [N, H, W, 3] sRGB -> [N, h, w] at a quarter of the size: coarse octaves of the measure, with the light
+    that clipping swallowed. tick is called after every part of a frame (parts() of them)."""
+    n, height, width, _ = stack.shape
+    h, w = quarter_size(height, width)
+    measure, light = stack.new_empty(n, h, w), stack.new_empty(n, h, w)
+    clipped = stack.new_zeros(1, h, w)
+    colour = stack.new_empty(3, h, w)
+    octaves = coarse_octaves(height, width)
+    for i, frame in enumerate(stack):
+        for t in parts(height, width):
+            inner = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.inner)
+            core = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.core)
+            c, e, z = _quarter(frame[t.outer].movedim(-1, 0).float())
+            colour[(slice(None), *core)] = c[(slice(None), *inner)]
+            light[(i, *core)] = e[(0, *inner)]
+            clipped[(0, *core)] = torch.maximum(clipped[(0, *core)], z[(0, *inner)])
+            tick()
+        measure[i] = coarse_measure(colour[None], octaves)[0]
+    sigma = max(0.5, lights.WINDOW * max(height, width) / QUARTER)
+    for i, lack in enumerate(lights.swallowed_light(light, clipped, sigma)):
+        measure[i] += lights.WEIGHT * lack
+    return measure
+
+
+def parts(height: int, width: int):
+    """Windows of about two megapixels, in which survey() reads a frame."""
+    return tiles(height, width, halo=2 * QUARTER, area=2_000_000)
