@@ -14,8 +14,8 @@ from .workflow import load, to_prompt
 OUT = Path(ROOT) / "out" / "demo"
 # (name, caption, changes to the nodes of workflows/refocus_photo.json)
 SHOTS = [
-    ("near", "Focus near: the front wheel", {"RefocusLens": {"focus_x": 0.25, "focus_y": 0.74}}),
-    ("middle", "Focus in the middle: the tank", {"RefocusLens": {"focus_x": 0.56, "focus_y": 0.45}}),
+    ("near", "Focus near: the front wheel", {"RefocusLens": {"focus_x": 0.91, "focus_y": 0.76}}),
+    ("middle", "Focus in the middle: the engine", {"RefocusLens": {"focus_x": 0.48, "focus_y": 0.64}}),
     ("far", "Focus far: the wall", {"RefocusLens": {"focus_x": 0.06, "focus_y": 0.2}}),
     ("hexagon", "Six blades", {"ApertureShapeMask": {"blades": 6}, "RefocusLens": {"strength": 120.0}}),
     ("heart", "A heart-shaped aperture", {"ApertureShapeMask": {"shape": "heart"}, "RefocusLens": {"strength": 120.0}}),

@@ -1,6 +1,8 @@
 import pytest
+from PIL import Image
 
 from rackfocus.dev.host import Host
+from rackfocus.dev.truth import scenes
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,9 @@ def client(host):
 def object_info(host):
     with host.client() as client:
         return client.object_info()
+
+
+@pytest.fixture(scope="session")
+def truth_frames():
+    """The path-traced focal stack of the first truth scene as nine 8-bit pictures, near to far."""
+    return [Image.fromarray((f * 255).round().byte().numpy()) for f in scenes()[0].stack()]

@@ -1,0 +1,98 @@
+"""Make the README's pictures and the workflows' thumbnails from the demonstration's output: python -m dev.pictures."""
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from rackfocus.pipelines.optical import deblur, fuse_stack, render_bokeh
+from rackfocus.pipelines.optics import DefocusMap, aperture_mask
+
+from .demo import OUT
+from .paths import ROOT
+from .photo import motorcycle
+from .truth import scenes
+
+IMAGES = Path(ROOT) / "docs" / "images"
+SHAPES = ({}, {"blades": 6}, {"blades": 5, "roundness": 0.5}, {"squeeze": 2.0}, {"shape": "ring"}, {"shape": "heart"},
+          {"shape": "star", "inner": 0.4}, {"shape": "cats_eye"})
+
+
+def to_picture(t: torch.Tensor) -> Image.Image:
+    return Image.fromarray((t.clamp(0, 1) * 255).round().byte().numpy())
+
+
+def to_tensor(p: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(p.convert("RGB"), np.float32) / 255)[None]
+
+
+def row(pictures, width=1110, captions=()) -> Image.Image:
+    """Pictures side by side at one height, with captions in their corners."""
+    each = width // len(pictures)
+    scaled = [p.convert("RGB").resize((each, round(each * p.height / p.width)), Image.Resampling.LANCZOS)
+              for p in pictures]
+    sheet = Image.new("RGB", (each * len(pictures), scaled[0].height))
+    for i, p in enumerate(scaled):
+        sheet.paste(p, (i * each, 0))
+    pen = ImageDraw.Draw(sheet)
+    for i, text in enumerate(captions):
+        pen.text((i * each + 9, 7), text, fill="black", font_size=16)
+        pen.text((i * each + 8, 6), text, fill="white", font_size=16)
+    return sheet
+
+
+def save(picture, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.convert("RGB").save(path, quality=82, optimize=True)
+    print(path.relative_to(ROOT))
+
+
+def lights(mask) -> Image.Image:
+    """Points of light at several distances through an aperture."""
+    g = torch.Generator().manual_seed(4)
+    image = torch.full((1, 138, 138, 3), 0.002)
+    for _ in range(14):
+        x, y = torch.randint(12, 126, (2,), generator=g).tolist()
+        image[0, y, x] = (0.3 + torch.rand(3, generator=g)) * 250
+    radius = torch.linspace(8, 16, 138)[None, :, None].expand(1, 138, 138)
+    out = render_bokeh(image, DefocusMap(radius), aperture=mask, linear=True)[0]
+    return to_picture(out.clamp(0, 1) ** (1 / 2.2))
+
+
+def deblur_pair() -> list:
+    photo = to_tensor(motorcycle()[0])[:, 190:390, 250:530]
+    soft = render_bokeh(photo, DefocusMap(torch.full(photo.shape[:3], 2.5)), highlights=1.0)
+    soft = (soft * 255).round() / 255
+    return [to_picture(t[0]) for t in (soft, deblur(soft))]
+
+
+def fuse_pair() -> list:
+    stack = scenes()[-1].stack()
+    fused = fuse_stack(stack, method="pyramid")
+    order = fused.order[0][..., None].expand(-1, -1, 3)
+    return [to_picture(t) for t in (stack[1], stack[7], fused.image[0], order)]
+
+
+def main():
+    shot = {p.stem: Image.open(p) for p in OUT.glob("*.png")}
+    if "fused" not in shot:
+        raise SystemExit(f"There are no pictures in {OUT}: run `make demo` first.")
+    save(row([shot[n] for n in ("near", "middle", "far")], captions=("focus near", "focus middle", "focus far")),
+         IMAGES / "refocus.jpg")
+    save(row([shot["depth"], shot["overlay"]], captions=("depth", "overlay")), IMAGES / "RefocusLens.jpg")
+    save(row([lights(aperture_mask(**s)) for s in SHAPES]), IMAGES / "ApertureShapeMask.jpg")
+    save(row([shot["input"], shot["hexagon"], shot["heart"]], captions=("photograph", "six blades", "heart")),
+         IMAGES / "BokehSynthesize.jpg")
+    save(row(deblur_pair(), captions=("slightly out of focus", "deblurred")), IMAGES / "DeblurAiF.jpg")
+    save(shot["stack"], IMAGES / "FocalStackGenerate.jpg")
+    save(row([shot["selected"], shot["fused"]], captions=("position 0.35", "fused")), IMAGES / "SelectFocusFrame.jpg")
+    pair = fuse_pair()
+    save(row(pair, captions=("frame 2 of 9", "frame 8 of 9", "fused", "depth from focus")), IMAGES / "StackFuse.jpg")
+    folder = Path(ROOT) / "workflows"
+    thumbnails = {"refocus_photo": shot["middle"], "focal_stack": shot["stack"], "fuse_focal_stack": pair[2]}
+    for name, picture in thumbnails.items():
+        save(picture.resize((480, round(480 * picture.height / picture.width))), folder / f"{name}.jpg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The shipped workflows, posted to a real host as their API form."""
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rackfocus.dev.demo import by_type
+from rackfocus.dev.make_workflows import WORKFLOWS
+from rackfocus.dev.photo import motorcycle
+from rackfocus.dev.workflow import load, to_prompt
+
+from .graphs import pages
+
+
+@pytest.fixture(scope="module")
+def inputs(host, truth_frames):
+    """The pictures that the workflows name, in the host's input folder."""
+    with host.client() as client:
+        photo, depth = motorcycle()
+        client.upload(photo.resize((371, 250)), "motorcycle.png")
+        client.upload(depth.resize((370, 251)), "motorcycle_depth.png")
+        client.upload(pages(truth_frames), "focal_stack.tiff")
+
+
+def test_files_are_what_their_script_writes(root, object_info):
+    assert {p.stem for p in (root / "workflows").glob("*.json")} == set(WORKFLOWS)
+    for name, make in WORKFLOWS.items():
+        written = json.loads((root / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
+        assert written == json.loads(json.dumps(make(object_info).to_dict())), f"{name}: run dev.make_workflows"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_only_this_pack_and_core_nodes(root, name):
+    flow = load(root / "workflows" / f"{name}.json")
+    packs = {n["properties"]["cnr_id"] for n in flow["nodes"] if n["type"] != "MarkdownNote"}
+    assert packs == {"rackfocus", "comfy-core"}
+    with Image.open(root / "workflows" / f"{name}.jpg") as thumbnail:
+        assert min(thumbnail.size) >= 200
+
+
+def test_refocus_photo(root, client, inputs):
+    prompt = to_prompt(load(root / "workflows" / "refocus_photo.json"), client.object_info())
+    made = client.pictures(client.run(prompt), by_type(prompt, "SaveImage"))
+    sharp = motorcycle()[0].resize((371, 250))
+    assert made[0].size == (371, 250)
+    assert np.abs(np.asarray(made[0], float) - np.asarray(sharp, float)).mean() > 3
+
+
+def test_focal_stack(root, client, inputs):
+    prompt = to_prompt(load(root / "workflows" / "focal_stack.json"), client.object_info())
+    run = client.run(prompt)
+    made = {prompt[i]["inputs"]["filename_prefix"]: client.pictures(run, i)
+            for i in prompt if prompt[i]["class_type"] == "SaveImage"}
+    assert len(made["rackfocus/stack"]) == 9
+    sharp = np.asarray(motorcycle()[0].resize((371, 250)), float)
+
+    def error(p):
+        return np.square(np.asarray(p, float) - sharp).mean()
+
+    assert error(made["rackfocus/fused"][0]) < 0.5 * min(map(error, made["rackfocus/stack"]))
+
+
+def test_fuse_focal_stack(root, client, inputs, truth_frames):
+    prompt = to_prompt(load(root / "workflows" / "fuse_focal_stack.json"), client.object_info())
+    run = client.run(prompt)
+    made = client.pictures(run, by_type(prompt, "SaveImage"))
+    assert made[0].size == truth_frames[0].size
+    order = np.asarray(client.pictures(run, by_type(prompt, "PreviewImage"))[0].convert("L"), float)
+    assert order.std() > 20
