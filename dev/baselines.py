@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from rackfocus.pipelines.optical.bokeh.lights import scatter
-from rackfocus.pipelines.optics import aperture_mask
+from rackfocus.pipelines.optics import aperture_kernel, aperture_mask
 
 
 def disc_scatter(linear, radius, steps=40):
@@ -12,16 +12,24 @@ def disc_scatter(linear, radius, steps=40):
     linear [1, H, W, 3], radius [1, H, W] -> [1, H, W, 3]. The classical renderer of BokehMe (CVPR 2022).
     """
     light, size = linear[0], radius[0].abs()
-    one = torch.ones_like(size)[..., None].expand(-1, -1, 3)
+    one = torch.ones_like(size)[..., None]
     top = float(size.max())
-    total, cover, circle = torch.zeros_like(light), torch.zeros_like(light), aperture_mask()
+    total, cover, circle = torch.zeros_like(light), torch.zeros_like(one), aperture_mask()
     for i in range(steps + 1):
         share = (1 - (size * steps / top - i).abs()).clamp(0, 1)[..., None] if top else one
         if share.max() > 0:
             r = i * top / steps
-            total += scatter(light * share, circle, r) if r > 0.4 else light * share
-            cover += scatter(one * share, circle, r) if r > 0.4 else one * share
+            total += _disc(light * share, circle, r)
+            cover += _disc(one * share, circle, r)
     return (total / cover.clamp(min=1e-4))[None]
+
+
+def _disc(light, circle, r):
+    if r <= 0.4:
+        return light
+    kernel = aperture_kernel(circle, r)
+    p = kernel.shape[0] // 2
+    return scatter(light, kernel)[p:-p, p:-p]
 
 
 def gaussian_blend(image, radius, steps=8):

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .window import window_max, window_min
+
 
 def decode_srgb(image: Tensor) -> Tensor:
     """sRGB -> linear light, any shape. Odd about zero; values above 1 follow the same curve."""
@@ -39,8 +41,7 @@ def find_clipped_lights(image: Tensor, white: float = 254 / 255) -> Tensor:
     h, w = image.shape[1:3]
     k = int(LIGHT_SIZE * math.hypot(h, w) / 2) * 2 + 1
     padded = F.pad(clipped, (k // 2,) * 4, mode="replicate")
-    core = -_max_pool(-padded, k)
-    large = _max_pool(F.pad(core, (k // 2,) * 4), k)
+    large = window_max(window_min(padded, k, pad=False), k)
     return (clipped * (1 - large))[:, 0]
 
 
@@ -55,7 +56,3 @@ def recover_highlights(image: Tensor, radius: Tensor, gain: float) -> Tensor:
         return linear
     blurred = ((radius.abs() - 0.5) / 1.5).clamp(0, 1)
     return linear * (1 + (gain - 1) * find_clipped_lights(image) * blurred)[..., None]
-
-
-def _max_pool(x: Tensor, k: int) -> Tensor:
-    return F.max_pool2d(F.max_pool2d(x, (k, 1), 1), (1, k), 1)

@@ -6,8 +6,9 @@ Averaging the surface over that width before sampling integrates the cell.
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from ...optics.window import window_mean
 
 _WIDTHS = (1, 3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)
 
@@ -32,7 +33,6 @@ def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
             if not here.any():
                 continue
             near = ((width >= low / 1.5) & (width < high * 1.5) & side).float()
-            v = F.avg_pool2d((both * near)[None], (k, 1), 1, (k // 2, 0))
-            v = F.avg_pool2d(v, (1, k), 1, (0, k // 2))[0]
+            v = window_mean((both * near)[None], k, inside=False)[0]
             out = torch.where(here[..., None], (v[:3] / v[3:].clamp(min=1e-6)).permute(1, 2, 0), out)
     return out

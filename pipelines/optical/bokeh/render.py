@@ -9,7 +9,7 @@ from ...optics.checks import check_image, match_batch, size_of
 from ...optics.defocus import DefocusMap
 from ...optics.errors import RefocusError
 from ...optics.light import HIGHLIGHT_GAIN, decode_srgb, encode_srgb, recover_highlights
-from .lights import light_bins, scatter, split_lights, step_radius
+from .lights import add_lights, light_bins, split_lights, step_radius
 from .prefilter import prefilter
 from .surfaces import FILL_REACH, Points, build_points
 from .views import render_views
@@ -108,8 +108,8 @@ def _render(light, radius, mask, lens, weight, background, origin, tick) -> Tens
     seen, visible = render_views(points, h, w, lens, weight, nearest.values(), origin, tick)
     visible = dict(zip(nearest, visible, strict=True))
     out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    for s, light in bins.items():
-        out += visible[groups[s]][..., None] * scatter(light, mask, radii[s])
+    for s, (at, light) in bins.items():
+        add_lights(out, at, light, visible[groups[s]], mask, radii[s])
         tick(len(weight) - 1)
     return out
 

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...optics.window import window_max, window_min
+
 # Neighbours whose blur radii differ by more than this stand on different surfaces: their images part by a pixel.
 PARALLAX = 1.0
 _WINDOW = 3          # half-width of the search for clean colour about a silhouette
@@ -33,8 +35,8 @@ class Points:
 
 def local_range(radius: Tensor) -> tuple[Tensor, Tensor]:
     """[H, W] -> (smallest, largest) radius in each 3 x 3 neighbourhood."""
-    p = F.pad(radius[None, None], (1, 1, 1, 1), mode="replicate")
-    return -F.max_pool2d(-p, 3, 1)[0, 0], F.max_pool2d(p, 3, 1)[0, 0]
+    r = radius[None, None]
+    return window_min(r, 3)[0, 0], window_max(r, 3)[0, 0]
 
 
 def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = None) -> Points:
@@ -126,9 +128,9 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor)
     about its own, at the smallest power-of-two size at which they hold any; reach is that size in pixels.
     """
     h, w = radius.shape
-    p = 2 * _WINDOW
-    jump = F.max_pool2d((edge & (far - radius > PARALLAX)).float()[None, None], 2 * p + 1, 1, p)[0, 0] > 0
-    near_r = -F.max_pool2d(-radius[None, None], 2 * p + 1, 1, p)[0, 0]
+    strip = 4 * _WINDOW + 1
+    jump = window_max((edge & (far - radius > PARALLAX)).float()[None, None], strip)[0, 0] > 0
+    near_r = window_min(radius[None, None], strip)[0, 0]
     seed = (jump & ~edge & (radius - near_r > PARALLAX)).float()
     levels, size = _FILL_LEVELS, FILL_REACH
     ph, pw = -h % size, -w % size
