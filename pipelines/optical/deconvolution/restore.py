@@ -1,0 +1,100 @@
+"""All-in-focus light from a defocused photo: maximum a posteriori with robust data and sparse gradients.
+
+    x = argmin  sum_p V_p rho( s_p (A x - b)_p )  +  sum_p | s grad x |_p^alpha / g^alpha
+
+b: the photo in linear light. A: operator.BlurOperator. s: slope of the sRGB curve, so that an error counts as it is
+seen. V: trust = 1 / variance of the equation: noise, plus light that the sharp view hides; 0 where the photo clips
+and A x is at least as bright. rho: Cauchy, because near depth edges and glints no single-surface model holds.
+alpha = 0.8: gradients of natural pictures (A. Levin, R. Fergus, F. Durand, W. Freeman, "Image and Depth from a
+Conventional Camera with a Coded Aperture", SIGGRAPH 2007). Solved by iteratively reweighted least squares, each step
+by a few preconditioned conjugate gradients.
+"""
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...optics.light import decode_srgb, encode_srgb
+from .lights import WHITE, fill, find_light_discs
+from .operator import BlurOperator
+
+ALPHA = 0.8
+GRADIENT = 0.06          # g: scale of a sharp picture's gradients, sRGB per pixel
+_LEAST_GRADIENT = 0.01   # below this a gradient is treated as Gaussian
+NOISE = 0.008            # sRGB: 8-bit steps, and what a bank of discs gets wrong
+HIDDEN = 0.15            # sRGB: how much a hidden surface may differ from what is seen beside it
+CAUCHY = 3.0             # standard deviations at which an equation loses half its trust
+STEPS, GRADIENT_STEPS = 4, 12
+
+
+def restore(image: Tensor, radius: Tensor, aperture: Tensor, margin: int, tick=lambda: None) -> Tensor:
+    """image [3, H, W] sRGB, signed radius [H, W] px -> all-in-focus [3, H, W] sRGB in 0..1.
+
+    margin: how far, in px, light from outside the window is allowed for. tick() is called after each pass.
+    """
+    h, w = radius.shape
+    radius = F.pad(radius[None, None], (margin,) * 4, mode="replicate")[0, 0]
+    photo = F.pad(image[None], (margin,) * 4, mode="replicate")[0]
+    inside = F.pad(torch.ones_like(image[:1]), (margin,) * 4)
+    A = BlurOperator(radius, aperture)
+    tick()
+    clipped = photo >= WHITE
+    light, disc = find_light_discs(clipped.any(0).float(), A)
+    b = decode_srgb(photo)
+    s_b = srgb_slope(b)
+    variance = NOISE ** 2 + (HIDDEN * (1 - A.seen).clamp(min=0)) ** 2
+    trust = inside * ~disc * s_b ** 2 / variance
+    x = fill(b, disc)
+    for step in range(STEPS):
+        e = A.forward(x) - b
+        V = trust * ~(clipped & (e > 0))
+        if step:
+            V = V / (1 + ((e * s_b) ** 2 / variance).mean(0, keepdim=True) / CAUCHY ** 2)
+        x = conjugate_gradients(A, V, *sparse_weights(x), b, x, tick).clamp(min=0)
+    x = encode_srgb(x)
+    x = torch.where(light, photo, x)
+    # What is sharp and uncovered already is its own best estimate.
+    t = ((1 - A.kept) / 0.5).clamp(0, 1)
+    x = photo + t * t * (3 - 2 * t) * (x - photo)
+    return x[:, margin:margin + h, margin:margin + w]
+
+
+def srgb_slope(linear: Tensor) -> Tensor:
+    """d encode / d linear of the sRGB curve, its straight part included."""
+    return 1.055 / 2.4 * linear.clamp(0.0031308, 1) ** (1 / 2.4 - 1)
+
+
+def sparse_weights(x: Tensor) -> tuple[Tensor, Tensor]:
+    """IRLS weights of |s grad x|^alpha / g^alpha -> (along x [C, H, W-1], along y [C, H-1, W]); edges are shared."""
+    s = srgb_slope(x)
+    out = []
+    for dim in (-1, -2):
+        n = x.shape[dim] - 1
+        slope = torch.minimum(s.narrow(dim, 0, n), s.narrow(dim, 1, n))
+        energy = ((x.diff(dim=dim) * slope) ** 2).mean(0, keepdim=True) + _LEAST_GRADIENT ** 2
+        out.append(ALPHA / GRADIENT ** ALPHA * energy ** (ALPHA / 2 - 1) * slope ** 2)
+    return out[0], out[1]
+
+
+def conjugate_gradients(A: BlurOperator, V: Tensor, wx: Tensor, wy: Tensor, b: Tensor, x: Tensor, tick) -> Tensor:
+    """A few steps from x towards the solution of (A^T V A + Dx^T wx Dx + Dy^T wy Dy) x = A^T V b."""
+    def H(v: Tensor) -> Tensor:
+        return A.adjoint(V * A.forward(v)) - _divergence(wx * v.diff(dim=-1), wy * v.diff(dim=-2))
+
+    diagonal = (F.pad(wx, (1, 0)) + F.pad(wx, (0, 1)) + F.pad(wy, (0, 0, 1, 0)) + F.pad(wy, (0, 0, 0, 1))
+                + A.kept * V)
+    r = A.adjoint(V * b) - H(x)
+    z = r / diagonal
+    p, rz = z, (r * z).sum()
+    for _ in range(GRADIENT_STEPS):
+        Hp = H(p)
+        step = rz / (p * Hp).sum().clamp(min=1e-20)
+        x, r = x + step * p, r - step * Hp
+        z = r / diagonal
+        rz, last = (r * z).sum(), rz
+        p = z + rz / last.clamp(min=1e-20) * p
+        tick()
+    return x
+
+
+def _divergence(gx: Tensor, gy: Tensor) -> Tensor:
+    return F.pad(gx, (0, 1)) - F.pad(gx, (1, 0)) + F.pad(gy, (0, 0, 0, 1)) - F.pad(gy, (0, 0, 1, 0))
