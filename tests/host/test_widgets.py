@@ -55,7 +55,8 @@ CHANGES = {
         "highlights": (1.0, {}), "aperture": (HALF, {}), "background": (random(1, 48, 64, 3, seed=3), {}),
     },
     "DeblurAiF": {
-        "image": (1 - IMAGE, {}), "strength": (0.0, {}), "defocus": (DefocusMap(torch.full((1, 48, 64), 2.0)), {}),
+        "image": (1 - IMAGE, {}), "strength": (0.0, {"defocus": DefocusMap(torch.full((1, 48, 64), 2.0))}),
+        "defocus": (DefocusMap(torch.full((1, 48, 64), 2.0)), {}),
         "aperture": (HALF, {"defocus": DefocusMap(torch.full((1, 48, 64), 3.0))}),
     },
     "FocalStackGenerate": {
