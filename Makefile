@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PORT ?= 0
 RUN := .venv/bin/python
+# Host and client share the cores: threads that spin while they wait would starve one another.
+export OMP_WAIT_POLICY ?= passive
 
 .PHONY: setup demo test bench serve clean
 .NOTPARALLEL:

@@ -19,6 +19,8 @@ from pathlib import Path
 from .paths import COMFY, DEV, PYTHON, ROOT, UserError, tail
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+# Threads that spin while they wait starve whatever else runs on a small machine.
+POLITE = {"OMP_WAIT_POLICY": "passive"}
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -78,7 +80,7 @@ class Host:
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=COMFY, env={**environment, **OFFLINE}, stdin=subprocess.PIPE, stdout=log,
+                command, cwd=COMFY, env={**POLITE, **environment, **OFFLINE}, stdin=subprocess.PIPE, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         atexit.register(self.stop)
