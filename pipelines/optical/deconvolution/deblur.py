@@ -12,9 +12,10 @@ from ...optics.defocus import DefocusMap
 from ...optics.errors import RefocusError
 from .estimate import estimate_defocus
 from .operator import SHARP
-from .restore import GRADIENT_STEPS, STEPS, restore
+from .restore import GRADIENT_STEPS, NOISE, STEPS, restore
 
 TILE = 640               # px: bounds the memory; a tile and its slices take some 300 MiB
+NOISE_BLIND = 0.008      # sRGB: an estimated radius is off by some tenths of a pixel
 _FEATHER = 16            # px over which two tiles are blended
 _FARTHEST = 96           # px: wider surroundings cost time and tell little
 
@@ -35,6 +36,7 @@ def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor
     if strength == 0:
         return image
     n, h, w = image.shape[:3]
+    noise = NOISE if defocus is not None else NOISE_BLIND
     if defocus is None:
         defocus = estimate_defocus(image)
     if not isinstance(defocus, DefocusMap):
@@ -50,7 +52,7 @@ def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor
         y0, y1, x0, x1 = max(0, ys[0] - halo), min(h, ys[1] + halo), max(0, xs[0] - halo), min(w, xs[1] + halo)
         part, r = image[i, y0:y1, x0:x1], radius[i, y0:y1, x0:x1]
         if r.abs().max() >= SHARP:
-            part = restore(part.movedim(-1, 0), r, aperture, halo // 2, clock.tick).movedim(0, -1)
+            part = restore(part.movedim(-1, 0), r, aperture, halo // 2, noise, clock.tick).movedim(0, -1)
         ramp = _ramp(ys, h, y0, y1, image)[:, None] * _ramp(xs, w, x0, x1, image)
         total[i, y0:y1, x0:x1] += ramp[..., None] * part
         weight[i, y0:y1, x0:x1] += ramp[..., None]

@@ -7,9 +7,10 @@ from .operator import BlurOperator, gather, spread
 
 WHITE = 254 / 255
 LEAST_RADIUS = 1.5       # smaller discs are hardly wider than their lights
-_FULL = 0.97             # a disc this full of white is full: its rim covers pixels partly
+_RIM_SHARE = 0.8         # px of the rim that may miss: it covers pixels partly
+_LEAST_FULL = 0.75
 _SMALL = 0.3             # a light fills at most this part of its own disc; a wall or a sky fills more
-_RIM = 2                 # px about a disc where its rim still adds light
+_RIM = 3                 # px about a disc where its rim still adds light
 
 
 def find_light_discs(clipped: Tensor, operator: BlurOperator) -> tuple[Tensor, Tensor]:
@@ -26,7 +27,8 @@ def find_light_discs(clipped: Tensor, operator: BlurOperator) -> tuple[Tensor, T
         (y0, y1, x0, x1), (a0, a1, b0, b1) = s.source, s.target
         inside = clipped[a0:a1, b0:b1]
         area = gather(s, torch.ones_like(inside)).clamp(min=1e-3)
-        full = ((gather(s, inside) > _FULL * area) & (s.weight > 0.5)).float()
+        full_share = max(_LEAST_FULL, 1 - _RIM_SHARE / abs(s.radius))
+        full = ((gather(s, inside) > full_share * area) & (s.weight > 0.5)).float()
         if not full.any():
             continue
         crowd = spread(s, full)[y0 - a0:y1 - a0, x0 - b0:x1 - b0]

@@ -20,18 +20,21 @@ from .operator import BlurOperator
 ALPHA = 0.8
 GRADIENT = 0.06          # g: scale of a sharp picture's gradients, sRGB per pixel
 _LEAST_GRADIENT = 0.01   # below this a gradient is treated as Gaussian
-NOISE = 0.008            # sRGB: 8-bit steps, and what a bank of discs gets wrong
+NOISE = 0.004            # sRGB: 8-bit steps, and what a bank of discs gets wrong
 HIDDEN = 0.15            # sRGB: how much a hidden surface may differ from what is seen beside it
 CAUCHY = 3.0             # standard deviations at which an equation loses half its trust
 STEPS, GRADIENT_STEPS = 4, 12
 
 
-def restore(image: Tensor, radius: Tensor, aperture: Tensor, margin: int, tick=lambda: None) -> Tensor:
+def restore(image: Tensor, radius: Tensor, aperture: Tensor, margin: int, noise: float = NOISE,
+            tick=lambda: None) -> Tensor:
     """image [3, H, W] sRGB, signed radius [H, W] px -> all-in-focus [3, H, W] sRGB in 0..1.
 
-    margin: how far, in px, light from outside the window is allowed for. tick() is called after each pass.
+    margin: how far, in px, light from outside the window is allowed for. noise: standard deviation of an equation in
+    sRGB; the grain measured in the blurred parts is added. tick() is called after each pass.
     """
     h, w = radius.shape
+    grain = measure_grain(image, radius)
     radius = F.pad(radius[None, None], (margin,) * 4, mode="replicate")[0, 0]
     photo = F.pad(image[None], (margin,) * 4, mode="replicate")[0]
     inside = F.pad(torch.ones_like(image[:1]), (margin,) * 4)
@@ -41,7 +44,7 @@ def restore(image: Tensor, radius: Tensor, aperture: Tensor, margin: int, tick=l
     light, disc = find_light_discs(clipped.any(0).float(), A)
     b = decode_srgb(photo)
     s_b = srgb_slope(b)
-    variance = NOISE ** 2 + (HIDDEN * (1 - A.seen).clamp(min=0)) ** 2
+    variance = noise ** 2 + grain ** 2 + (HIDDEN * (1 - A.seen).clamp(min=0)) ** 2
     trust = inside * ~disc * s_b ** 2 / variance
     x = fill(b, disc)
     for step in range(STEPS):
@@ -56,6 +59,22 @@ def restore(image: Tensor, radius: Tensor, aperture: Tensor, margin: int, tick=l
     t = ((1 - A.kept) / 0.5).clamp(0, 1)
     x = photo + t * t * (3 - 2 * t) * (x - photo)
     return x[:, margin:margin + h, margin:margin + w]
+
+
+def measure_grain(image: Tensor, radius: Tensor) -> float:
+    """Standard deviation of the noise in sRGB, from the finest detail where the lens left none (radius >= 2 px).
+
+    J. Immerkaer, "Fast Noise Variance Estimation", CVIU 1996, with the median for robustness; 8-bit steps excluded.
+    """
+    if min(radius.shape) < 3:
+        return 0.0
+    k = image.new_tensor([1.0, -2.0, 1.0])
+    detail = F.conv2d(image[:, None], (k[:, None] * k)[None, None])[:, 0].abs()
+    blurred = radius[1:-1, 1:-1].abs() >= 2
+    if blurred.sum() < 64:
+        return 0.0
+    sigma = float(detail[:, blurred].median()) / (0.6745 * 6)
+    return max(0.0, sigma - 1 / 255 / 2)
 
 
 def srgb_slope(linear: Tensor) -> Tensor:

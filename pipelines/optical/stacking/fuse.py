@@ -1,19 +1,21 @@
 """The door of focus stacking: checks, the range of frames, tiles, progress."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...optics.checks import check_image
 from ...optics.errors import RefocusError
+from .align import align as register_stack
 from .average import fuse_average
 from .bands import up
 from .depth import fuse_depth, peak, settle
 from .measure import QUARTER, fine_measure
 from .pyramid import fuse_pyramid
+from .source import Stack, gather_frames
 from .survey import parts, survey
 from .tiles import Tile, tiles
+from .warp import Pose
 
 METHODS = ("average", "depth", "pyramid")
 # Pixels seen round a tile: more than the reach of the fine measure and of the fusion after it.
@@ -41,37 +43,44 @@ def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
     return a, b
 
 
-def fuse_stack(frames: Tensor, *, method: str = "pyramid", align: bool = False, first: int | None = None,
-               last: int | None = None, progress: Callable[[int, int], None] | None = None) -> FuseResult:
+def fuse_stack(frames: Tensor | Iterable[Tensor], *, method: str = "pyramid", align: bool = False,
+               first: int | None = None, last: int | None = None, distortion: float | Sequence[float] = 0.0,
+               progress: Callable[[int, int], None] | None = None) -> FuseResult:
     """A focal stack -> one picture that is sharp wherever any frame is.
 
-    frames      [N, H, W, 3] sRGB 0..1, focused near to far.
-    method      "average"  sharpness-weighted mean of the light: soft, forgiving
+    frames      [N, H, W, 3] sRGB 0..1, focused near to far; or an iterable of frames [H, W, 3], which is read once
+                and kept in a temporary file, for stacks that do not fit into memory.
+    method      "average"  mean of the light weighted by sharpness: soft, forgiving
                 "depth"    the sharpest frame per pixel: keeps colours that exist in the frames
-                "pyramid"  band by band: the finest detail
-    first, last the frames that take part, counted from 0, both included (None = all). A subset leaves what is
-                outside it out of focus: control of the depth of field.
+                "pyramid"  octave by octave: the cleanest seams
+    align       undo focal breathing, shift, small rotation and exposure drift; the first frame that takes part is
+                the reference.
+    first, last the frames that take part, counted from 0, both included (None = all). What is sharp in no frame of
+                the subset stays blurred: control of the depth of field.
+    distortion  radial distortion k of the frames, one for all or one each: a point that belongs at p lies at
+                p (1 + k r^2), r = 1 at half the diagonal.
     progress    called as progress(done, total) while working; may raise to cancel.
     Returns FuseResult. Raises RefocusError on wrong input.
     """
     if method not in METHODS:
         raise RefocusError(f"method is '{method}', but one of {', '.join(METHODS)} is needed.")
-    frames = check_image(frames, "frames")
+    frames = gather_frames(frames)
     count = frames.shape[0]
     a, b = _range(count, first, last)
-    stack = frames[a:b + 1]
-    n, h, w, _ = stack.shape
+    bend = _distortion(distortion, count)[a:b + 1]
+    frames = frames[a:b + 1]
+    n, h, w, _ = frames.shape
     order = torch.full((1, h, w), a / max(count - 1, 1), device=frames.device)
     confidence = torch.zeros((1, h, w), device=frames.device)
-    if n == 1:
-        return FuseResult(stack.clone(), order, confidence)
+    if n == 1 and not any(bend):
+        return FuseResult(frames.float().clone(), order, confidence)
     image = torch.empty((1, h, w, 3), device=frames.device)
     plan = tiles(h, w, halo=HALO, area=TILE_FLOATS // (3 * n))
-    tick = Ticker(progress, n * len(parts(h, w)) + len(plan))
+    tick = Ticker(progress, n * (len(parts(h, w)) + len(plan) + align) + len(plan))
+    stack = _aligned(frames, align, bend, tick)
     coarse = survey(stack, tick)
     for t in plan:
-        part = stack[(slice(None), *t.outer)]
-        measure = fine_measure(part.movedim(-1, 1)) + _crop(coarse, t)
+        part, measure = _measured(stack, coarse, t, tick)
         position, sure = peak(measure)
         if method == "average":
             fused = fuse_average(part, measure)
@@ -80,10 +89,41 @@ def fuse_stack(frames: Tensor, *, method: str = "pyramid", align: bool = False, 
         else:
             fused = fuse_pyramid(part, measure)
         image[(0, *t.core)] = fused[t.inner]
-        order[(0, *t.core)] = (a + settle(position, sure, fused.mean(-1))[t.inner]) / (count - 1)
+        order[(0, *t.core)] = (a + settle(position, sure, fused.mean(-1))[t.inner]) / max(count - 1, 1)
         confidence[(0, *t.core)] = sure[t.inner]
         tick()
     return FuseResult(image, order, confidence)
+
+
+def _distortion(k: float | Sequence[float], count: int) -> list[float]:
+    if not isinstance(k, Sequence):
+        return [float(k)] * count
+    if len(k) != count:
+        raise RefocusError(f"distortion has {len(k)} values and the stack {count} frames, but one for all or one for "
+                           "each is needed.")
+    return [float(v) for v in k]
+
+
+def _aligned(frames: Tensor, align: bool, distortion: list[float], tick: "Ticker") -> Stack:
+    if align:
+        return Stack(frames, register_stack(lambda i: frames[i].movedim(-1, 0).float(), len(frames), distortion, tick,
+                                            tick.pulse))
+    if any(distortion):
+        return Stack(frames, [Pose(torch.eye(2, 3, dtype=torch.float64), k) for k in distortion])
+    return Stack(frames)
+
+
+def _measured(stack: Stack, coarse: Tensor, t: Tile, tick: "Ticker") -> tuple[Tensor, Tensor]:
+    """The tile's frames [N, h, w, 3] and their measure [N, h, w]; where a frame does not reach, it measures 0."""
+    part, measure = [], _crop(coarse, t)
+    for i in range(len(stack)):
+        x, covered = stack.read(i, t.outer)
+        measure[i] += fine_measure(x[None])[0]
+        if covered is not None:
+            measure[i] *= covered
+        part.append(x.movedim(0, -1))
+        tick()
+    return torch.stack(part), measure
 
 
 def _crop(coarse: Tensor, t: Tile) -> Tensor:
@@ -101,5 +141,9 @@ class Ticker:
 
     def __call__(self):
         self.done += 1
+        self.pulse()
+
+    def pulse(self):
+        """Say again where the job stands, so that it can be cancelled within a long step."""
         if self.progress:
             self.progress(self.done, self.total)

@@ -8,7 +8,8 @@ from ...optics.light import decode_srgb
 from . import lights
 from .bands import down
 from .measure import QUARTER, coarse_measure, coarse_octaves
-from .tiles import tiles
+from .source import Stack
+from .tiles import Tile, tiles
 
 
 def quarter_size(height: int, width: int) -> tuple[int, int]:
@@ -22,20 +23,20 @@ def _quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return down(down(torch.cat([frame, light, clipped])[None]))[0].split([3, 1, 1])
 
 
-def survey(stack: Tensor, tick: Callable[[], None]) -> Tensor:
-    """stack [N, H, W, 3] sRGB -> [N, h, w] at a quarter of the size: coarse octaves of the measure, with the light
-    that clipping swallowed. tick is called after every part of a frame (parts() of them)."""
-    n, height, width, _ = stack.shape
+def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
+    """stack of N frames -> [N, h, w] at a quarter of the size: coarse octaves of the measure, with the light that
+    clipping swallowed. tick is called after every part of a frame (parts() of them)."""
+    n, (height, width) = len(stack), stack.size
     h, w = quarter_size(height, width)
-    measure, light = stack.new_empty(n, h, w), stack.new_empty(n, h, w)
-    clipped = stack.new_zeros(1, h, w)
-    colour = stack.new_empty(3, h, w)
+    device = stack.frames.device
+    measure, light = torch.empty(n, h, w, device=device), torch.empty(n, h, w, device=device)
+    clipped, colour = torch.zeros(1, h, w, device=device), torch.empty(3, h, w, device=device)
     octaves = coarse_octaves(height, width)
-    for i, frame in enumerate(stack):
+    for i in range(n):
         for t in parts(height, width):
             inner = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.inner)
             core = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.core)
-            c, e, z = _quarter(frame[t.outer].movedim(-1, 0).float())
+            c, e, z = _quarter(stack.read(i, t.outer)[0])
             colour[(slice(None), *core)] = c[(slice(None), *inner)]
             light[(i, *core)] = e[(0, *inner)]
             clipped[(0, *core)] = torch.maximum(clipped[(0, *core)], z[(0, *inner)])
@@ -47,6 +48,6 @@ def survey(stack: Tensor, tick: Callable[[], None]) -> Tensor:
     return measure
 
 
-def parts(height: int, width: int):
+def parts(height: int, width: int) -> list[Tile]:
     """Windows of about two megapixels, in which survey() reads a frame."""
     return tiles(height, width, halo=2 * QUARTER, area=2_000_000)

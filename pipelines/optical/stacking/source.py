@@ -1,0 +1,73 @@
+"""The frames of a stack, read window by window, aligned as they are read."""
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...optics.checks import check_image, size_of
+from ...optics.errors import RefocusError
+from ...optics.light import decode_srgb, encode_srgb
+from .warp import REACH, Pose, coordinates, inside, place, sample
+
+
+@dataclass(frozen=True)
+class Stack:
+    """frames [N, H, W, 3] sRGB of any float type, in memory or mapped from a file; poses: one a frame, or none."""
+    frames: Tensor
+    poses: list[Pose] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return tuple(self.frames.shape[1:3])
+
+    def read(self, i: int, window: tuple[slice, slice]) -> tuple[Tensor, Tensor | None]:
+        """([3, h, w] float32, [h, w] 1 where frame i covers the window or None where it covers all of it)."""
+        if not self.poses:
+            return self.frames[(i, *window)].movedim(-1, 0).float(), None
+        pose, (height, width) = self.poses[i], self.size
+        q = place(coordinates(*window, height, width, self.frames.device), pose, height, width)
+        cut = []
+        for axis, size in ((1, height), (0, width)):
+            a = int((q[axis].min() + (size - 1) / 2).floor()) - REACH
+            b = int((q[axis].max() + (size - 1) / 2).ceil()) + REACH + 1
+            cut.append(slice(min(max(a, 0), size - 1), min(max(b, 1), size)))
+        part = self.frames[(i, *cut)].movedim(-1, 0).float()
+        x = sample(part, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
+        if pose.gain != 1:
+            x = encode_srgb(decode_srgb(x) * pose.gain)
+        return x, inside(q, height, width)
+
+
+def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
+    """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or [1, H, W, 3] one by one into a temporary
+    file (6 bytes a pixel) that is mapped, so that the stack need not fit into memory. Returns [N, H, W, 3].
+
+    Raises RefocusError on anything else, on frames of different sizes, and on values that are not finite.
+    """
+    if isinstance(frames, Tensor) or isinstance(frames, str) or not isinstance(frames, Iterable):
+        return check_image(frames, "frames")
+    with tempfile.TemporaryFile() as spool:
+        size, count = None, 0
+        for frame in frames:
+            one = frame[None] if isinstance(frame, Tensor) and frame.ndim == 3 else frame
+            one = check_image(one, f"frame {count}")
+            if size not in (None, one.shape):
+                raise RefocusError(f"frame {count} is {size_of(one[0])} and those before it are "
+                                   f"{' x '.join(map(str, size[1:]))}, but one size is needed: resize the frames.")
+            size, count = one.shape, count + one.shape[0]
+            try:
+                spool.write(one.half().cpu().contiguous().numpy().data)
+            except OSError as e:
+                raise RefocusError(f"the stack's frame {count} does not fit into the temporary folder "
+                                   f"{tempfile.gettempdir()}: free some space there or fuse fewer frames.") from e
+        if not count:
+            raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
+        spool.flush()
+        import numpy as np
+        mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size[1:]))
+    return torch.from_numpy(mapped)

@@ -1,0 +1,59 @@
+"""Where the pixels of a frame lie in the fused picture, and resampling by it."""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Pixels a bicubic sample reaches beyond its place.
+REACH = 3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """matrix [2, 3] float64 maps pixel coordinates (x, y) of the reference, counted from the picture's centre, to
+    those of the frame; distortion k then takes p to p (1 + k r^2), r = 1 at half the diagonal; gain is the factor on
+    the frame's light that gives the reference's exposure."""
+    matrix: Tensor
+    distortion: float = 0.0
+    gain: float = 1.0
+
+
+def similarity(theta: Tensor) -> Tensor:
+    """theta [4]: log scale, rotation in radians, x, y in pixels -> matrix [2, 3]."""
+    s, c, d = theta[0].exp(), theta[1].cos(), theta[1].sin()
+    return torch.stack([torch.stack([s * c, -s * d, theta[2]]), torch.stack([s * d, s * c, theta[3]])])
+
+
+def chain(outer: Tensor, inner: Tensor) -> Tensor:
+    """Matrices [2, 3] -> the matrix of p -> outer (inner p)."""
+    return torch.cat([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]], 1)
+
+
+def coordinates(rows: slice, columns: slice, height: int, width: int, device=None) -> Tensor:
+    """[2, h, w]: x, y of the window's pixels, counted from the centre of the [height, width] picture."""
+    y = torch.arange(rows.start, rows.stop, device=device, dtype=torch.float32) - (height - 1) / 2
+    x = torch.arange(columns.start, columns.stop, device=device, dtype=torch.float32) - (width - 1) / 2
+    return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))])
+
+
+def place(p: Tensor, pose: Pose, height: int, width: int) -> Tensor:
+    """p [2, h, w] in the reference -> [2, h, w] in the frame, both counted from the centre."""
+    m = pose.matrix.to(p)
+    q = torch.einsum("ij,jhw->ihw", m[:, :2], p) + m[:, 2, None, None]
+    return q * (1 + pose.distortion * q.square().sum(0) * 4 / (height * height + width * width))
+
+
+def sample(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
+    """image [C, h, w], whose first pixel is pixel `corner` (y, x) of the [height, width] frame; q [2, H, W] counted
+    from the frame's centre -> [C, H, W], bicubic; the border's colour goes on outside."""
+    h, w = image.shape[-2:]
+    x = (q[0] + (width - 1) / 2 - corner[1] + 0.5) * 2 / w - 1
+    y = (q[1] + (height - 1) / 2 - corner[0] + 0.5) * 2 / h - 1
+    return F.grid_sample(image[None], torch.stack([x, y], -1)[None], mode="bicubic", padding_mode="border",
+                         align_corners=False)[0]
+
+
+def inside(q: Tensor, height: int, width: int) -> Tensor:
+    """q [2, H, W] -> [H, W], 1 where the frame has a pixel there, 0 where not."""
+    return ((q[0].abs() <= (width - 1) / 2 + 0.5) & (q[1].abs() <= (height - 1) / 2 + 0.5)).float()

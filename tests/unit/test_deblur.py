@@ -1,0 +1,211 @@
+"""deblur with a known defocus map: what any deconvolution of a lens must hold."""
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from rackfocus.pipelines.optical import deblur
+from rackfocus.pipelines.optical.deconvolution import deblur as door
+from rackfocus.pipelines.optical.deconvolution.operator import BlurOperator
+from rackfocus.pipelines.optics import DefocusMap, RefocusError, aperture_mask, decode_srgb, encode_srgb
+from rackfocus.pipelines.optics.aperture import aperture_kernel
+
+
+def texture(h, w, seed=0):
+    """A picture [1, h, w, 3] sRGB with a natural (1 / f) spectrum and some hard edges."""
+    g = torch.Generator().manual_seed(seed)
+    f = torch.hypot(torch.fft.fftfreq(h)[:, None].expand(h, w // 2 + 1), torch.fft.rfftfreq(w).expand(h, -1))
+    white = torch.fft.rfft2(torch.randn(3, h, w, generator=g) * 0.3 + torch.randn(1, h, w, generator=g))
+    x = torch.fft.irfft2(white / f.clamp(min=2 / max(h, w)), s=(h, w))
+    x = 0.45 + 0.13 * (x - x.mean()) / x.std()
+    for _ in range(12):
+        y0, x0 = (int(v * torch.rand(1, generator=g)) for v in (h, w))
+        x[:, y0:y0 + h // 7, x0:x0 + w // 6] += 0.25 * (torch.rand(3, 1, 1, generator=g) - 0.5)
+    return x.clamp(0.05, 0.9).movedim(0, -1)[None]
+
+
+def photograph(image, radius, *, noise=0.0, aperture=None):
+    """The whole picture through one disc, in linear light, then 8 bits."""
+    k = aperture_kernel(aperture_mask() if aperture is None else aperture, radius)
+    p = k.shape[0] // 2
+    x = F.pad(decode_srgb(image).movedim(-1, 1), (p,) * 4, mode="reflect")
+    y = encode_srgb(F.conv2d(x, k.flip(0, 1).expand(3, 1, *k.shape), groups=3)).movedim(1, -1)
+    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(9))
+    return (y.clamp(0, 1) * 255).round() / 255
+
+
+def flat(radius, image):
+    return DefocusMap(torch.full(image.shape[:3], float(radius)))
+
+
+def psnr(a, b):
+    return -10 * math.log10(float(((a - b) ** 2).mean()) + 1e-12)
+
+
+def test_the_adjoint_is_exact():
+    g = torch.Generator().manual_seed(1)
+    radius = torch.where(torch.arange(60) < 30, -4.0, 5.0).expand(40, 60) + torch.linspace(0, 2, 40)[:, None]
+    A = BlurOperator(radius, aperture_mask(shape="heart"))
+    x, y = torch.rand(3, 40, 60, generator=g), torch.rand(3, 40, 60, generator=g)
+    assert float((A.forward(x) * y).sum()) == pytest.approx(float((x * A.adjoint(y)).sum()), rel=1e-4)
+
+
+def test_nothing_out_of_focus_is_left_bit_for_bit():
+    image = texture(48, 64)
+    assert torch.equal(deblur(image, flat(0, image)), image)
+
+
+def test_sharp_parts_stay_bit_for_bit():
+    image = texture(64, 96)
+    radius = torch.zeros(1, 64, 96)
+    radius[..., 60:] = 4
+    out = deblur(image, DefocusMap(radius))
+    assert torch.equal(out[:, :, :48], image[:, :, :48])
+    assert not torch.equal(out, image)
+
+
+@pytest.mark.parametrize("radius", [3.0, -5.0])
+def test_a_flat_picture_stays_flat_to_the_corners(radius):
+    image = torch.full((1, 48, 70, 3), 0.5)
+    ramp = torch.linspace(0, radius, 70).expand(1, 48, 70)
+    assert (deblur(image, DefocusMap(ramp)) - image).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(("radius", "gain"), [(2.0, 2.2), (-4.0, 2.0), (6.0, 1.8)])
+def test_a_known_disc_is_undone(radius, gain):
+    image = texture(120, 160)
+    photo = photograph(image, abs(radius))
+    assert psnr(deblur(photo, flat(radius, photo)), image) > psnr(photo, image) + gain
+
+
+def test_a_heart_shaped_aperture_is_undone_with_its_own_mask_and_the_right_way_up():
+    image, heart = texture(120, 160), aperture_mask(shape="heart")
+    photo = photograph(image, 5.0, aperture=heart)
+    behind = psnr(deblur(photo, flat(5, photo), aperture=heart), image)
+    assert behind > psnr(photo, image) + 1.5
+    assert behind > psnr(deblur(photo, flat(-5, photo), aperture=heart), image) + 0.5
+    assert behind > psnr(deblur(photo, flat(5, photo)), image)
+
+
+def test_two_regions_each_by_its_own_radius():
+    image = texture(120, 200)
+    left, right = photograph(image, 2.0), photograph(image, 5.0)
+    radius = torch.full((1, 120, 200), 2.0)
+    radius[..., 100:] = 5.0
+    photo = torch.cat([left[:, :, :100], right[:, :, 100:]], 2)
+    out = deblur(photo, DefocusMap(radius))
+    for part in (slice(0, 90), slice(110, 200)):
+        assert psnr(out[:, :, part], image[:, :, part]) > psnr(photo[:, :, part], image[:, :, part]) + 1.5
+
+
+def test_noise_is_not_amplified_beyond_twice():
+    image = torch.full((1, 96, 96, 3), 0.5)
+    photo = image + 0.01 * torch.randn(image.shape, generator=torch.Generator().manual_seed(3))
+    for radius in (2.0, 5.0):
+        assert (deblur(photo, flat(radius, photo)) - image).std() < 2 * (photo - image).std()
+
+
+def test_no_ringing_beside_an_edge():
+    image = torch.full((1, 64, 96, 3), 0.3)
+    image[:, :, 48:] = 0.7
+    photo = photograph(image, 4.0)
+    out = deblur(photo, flat(4, photo))
+    assert out.min() > 0.3 - 0.03
+    assert out.max() < 0.7 + 0.03
+    assert psnr(out, image) > psnr(photo, image) + 6
+
+
+def test_strength_grows_from_the_input_to_the_full_correction():
+    image = photograph(texture(48, 64), 3.0)
+    outs = [deblur(image, flat(3, image), strength=s) for s in (0, 0.25, 0.5, 1)]
+    assert torch.equal(outs[0], image)
+    change = [float((o - image).abs().mean()) for o in outs]
+    assert change == sorted(change)
+    assert change[2] == pytest.approx(change[3] / 2, rel=0.02)
+
+
+def test_a_clipped_light_shrinks_to_where_it_stands_and_a_white_wall_does_not():
+    wall = torch.full((1, 96, 160, 3), 0.3)
+    y, x = torch.meshgrid(torch.arange(96.0), torch.arange(160.0), indexing="ij")
+    light = wall.clone()
+    light[0, torch.hypot(y - 48, x - 40) < 8] = 1.0
+    ramp = ((torch.arange(160.0) - 92) / 16).clamp(0, 1)[None, :, None]      # the wall's edge through the same lens
+    light[0] = torch.maximum(light[0], encode_srgb(decode_srgb(wall[0]) * (1 - ramp) + ramp))
+    out = deblur(light, flat(8, light))
+    lit = (out > 0.99).all(-1)[0]
+    assert lit[48, 40]
+    assert lit[:, :80].sum() < 30
+    assert (out[0, 30:66, 20:60][~lit[30:66, 20:60]] - 0.3).abs().max() < 0.1
+    assert out[:, 20:76, 110:150].min() > 0.93
+
+
+def test_tiles_leave_no_seam(monkeypatch):
+    image = photograph(texture(120, 200), 3.0)
+    whole = deblur(image, flat(3, image))
+    monkeypatch.setattr(door_module(), "TILE", 64)
+    assert (deblur(image, flat(3, image)) - whole).abs().max() < 0.02
+
+
+def door_module():
+    import sys
+    return sys.modules[door.__module__]
+
+
+def test_batches_one_map_or_one_each_and_nothing_else():
+    images = torch.cat([photograph(texture(32, 40, seed=s), 2.0) for s in (1, 2)])
+    one = deblur(images, DefocusMap(torch.full((1, 32, 40), 2.0)))
+    assert torch.equal(one, deblur(images, DefocusMap(torch.full((2, 32, 40), 2.0))))
+    assert torch.equal(one[1:], deblur(images[1:], DefocusMap(torch.full((1, 32, 40), 2.0))))
+    with pytest.raises(RefocusError, match="3 frames and image has 2"):
+        deblur(images, DefocusMap(torch.full((3, 32, 40), 2.0)))
+
+
+def test_a_map_of_another_size_is_resized_with_its_radii():
+    image = photograph(texture(48, 64), 4.0)
+    small = DefocusMap(torch.full((1, 24, 32), 2.0))
+    assert torch.allclose(deblur(image, small), deblur(image, flat(4, image)), atol=1e-5)
+
+
+def test_progress_counts_up_and_its_exception_passes_through():
+    image = photograph(texture(40, 48), 2.0)
+    seen = []
+    deblur(image, flat(2, image), progress=lambda done, total: seen.append((done, total)))
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+    assert seen[-1][0] == seen[-1][1]
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        if done > 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        deblur(image, flat(2, image), progress=stop)
+
+
+def test_wrong_inputs_are_one_sentence_each():
+    image = texture(16, 16)
+    bad = image.clone()
+    bad[0, 0, 0, 0] = float("nan")
+    for args, kw, words in (
+        (({"samples": image},), {}, "is a dict"),
+        ((image[:0],), {}, "empty batch"),
+        ((bad,), {}, "not numbers"),
+        ((image, torch.zeros(1, 16, 16)), {}, "defocus map is needed"),
+        ((image,), {"strength": -1}, "strength"),
+        ((image, flat(2, image)), {"aperture": torch.zeros(1, 8, 8)}, "all black"),
+    ):
+        with pytest.raises(RefocusError, match=words) as e:
+            deblur(*args, **kw)
+        assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (33, 2)])
+def test_tiny_pictures_pass(size):
+    image = torch.rand(1, *size, 3, generator=torch.Generator().manual_seed(0))
+    out = deblur(image, flat(3, image))
+    assert out.shape == image.shape
+    assert torch.isfinite(out).all()
+    assert deblur(image).shape == image.shape

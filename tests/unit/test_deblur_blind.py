@@ -1,0 +1,60 @@
+"""estimate_defocus, and deblur without a map."""
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from rackfocus.pipelines.optical import deblur, estimate_defocus
+from rackfocus.pipelines.optics import RefocusError
+
+_spec = importlib.util.spec_from_file_location("deblur_properties", Path(__file__).with_name("test_deblur.py"))
+_known = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_known)
+texture, photograph, psnr = _known.texture, _known.photograph, _known.psnr
+
+
+@pytest.mark.parametrize("radius", [2.0, 4.0, 6.0])
+def test_a_uniform_radius_is_found(radius):
+    photo = photograph(texture(192, 256), radius)
+    found = estimate_defocus(photo).radius
+    assert found.shape == (1, 192, 256)
+    assert float(found.median()) == pytest.approx(radius, abs=0.2 * radius)
+    assert found.min() >= 0
+
+
+def test_a_sharp_picture_is_found_sharp_and_left_alone():
+    image = (texture(192, 256) * 255).round() / 255
+    assert estimate_defocus(image).radius.mean() < 0.2
+    assert psnr(deblur(image), image) > 38
+
+
+def test_a_flat_picture_is_left_alone():
+    image = torch.full((1, 64, 96, 3), 0.4)
+    assert (deblur(image) - image).abs().max() < 1e-4
+
+
+def test_it_tells_the_sharp_half_from_the_blurred():
+    image = texture(192, 320)
+    photo = torch.cat([image[:, :, :160], photograph(image, 5.0)[:, :, 160:]], 2)
+    found = estimate_defocus(photo).radius
+    assert found[..., :120].median() < 0.5
+    assert float(found[..., 200:].median()) == pytest.approx(5.0, abs=1.0)
+
+
+def test_blind_deblurring_gains():
+    image = texture(192, 256)
+    photo = photograph(image, 3.0)
+    assert psnr(deblur(photo), image) > psnr(photo, image) + 1.0
+
+
+def test_each_frame_is_estimated_by_itself():
+    a, b = photograph(texture(64, 96), 2.0), photograph(texture(64, 96, seed=5), 5.0)
+    both = estimate_defocus(torch.cat([a, b])).radius
+    assert torch.equal(both[:1], estimate_defocus(a).radius)
+    assert torch.equal(both[1:], estimate_defocus(b).radius)
+
+
+def test_wrong_input_is_one_sentence():
+    with pytest.raises(RefocusError, match="is a dict"):
+        estimate_defocus({"samples": torch.zeros(1, 4, 8, 8)})
