@@ -58,3 +58,15 @@ def test_each_frame_is_estimated_by_itself():
 def test_wrong_input_is_one_sentence():
     with pytest.raises(RefocusError, match="is a dict"):
         estimate_defocus({"samples": torch.zeros(1, 4, 8, 8)})
+
+
+def test_progress_counts_to_its_total_and_may_cancel():
+    image, seen = texture(70, 100), []
+    estimate_defocus(image, progress=lambda done, total: seen.append((done, total)))
+    assert [d for d, _ in seen] == list(range(1, seen[-1][1] + 1))
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deblur(image, progress=stop)

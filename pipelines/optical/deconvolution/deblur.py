@@ -12,6 +12,7 @@ from ...optics.defocus import DefocusMap
 from ...optics.errors import RefocusError
 from .estimate import estimate_defocus
 from .operator import SHARP
+from .progress import Clock
 from .restore import GRADIENT_STEPS, NOISE, STEPS, restore
 
 TILE = 640               # px: bounds the memory; a tile and its slices take some 300 MiB
@@ -38,14 +39,15 @@ def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor
     n, h, w = image.shape[:3]
     noise = NOISE if defocus is not None else NOISE_BLIND
     if defocus is None:
-        defocus = estimate_defocus(image)
+        # The restoration takes most of the time; until then the count stays at 0, but a cancel is heard.
+        defocus = estimate_defocus(image, progress=progress and (lambda done, total: progress(0, total)))
     if not isinstance(defocus, DefocusMap):
         raise RefocusError(f"defocus is a {type(defocus).__name__}, but a defocus map is needed: "
                            "connect the output of a lens node, or nothing to have it estimated.")
     radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
     aperture = check_aperture(aperture).to(image.device)
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]
-    clock = _Clock(progress, len(jobs) * (1 + STEPS * GRADIENT_STEPS))
+    clock = Clock(progress, len(jobs) * (1 + STEPS * GRADIENT_STEPS))
     total, weight = torch.zeros_like(image), torch.zeros_like(image[..., :1])
     for k, (i, (ys, xs, halo)) in enumerate(jobs):
         clock.to(k * (1 + STEPS * GRADIENT_STEPS))
@@ -60,21 +62,6 @@ def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor
     touched = (sharp - image).abs().amax(-1, keepdim=True) > 1e-6
     clock.to(clock.total)
     return torch.where(touched, image + strength * (sharp - image), image).clamp(0, 1)
-
-
-class _Clock:
-    """Counts passes for the caller's progress."""
-
-    def __init__(self, report, total: int):
-        self.report, self.total, self.done = report, total, 0
-
-    def tick(self):
-        self.to(self.done + 1)
-
-    def to(self, done: int):
-        self.done = done
-        if self.report is not None:
-            self.report(done, self.total)
 
 
 def _tiles(radius: Tensor) -> Iterator[tuple[tuple[int, int], tuple[int, int], int]]:

@@ -22,6 +22,7 @@ from ...optics.checks import check_image
 from ...optics.defocus import DefocusMap
 from ...optics.light import decode_srgb
 from .lights import fill
+from .progress import Clock
 from .restore import srgb_slope
 
 WINDOW, HOP = 32, 8
@@ -50,18 +51,19 @@ def estimate_defocus(image: Tensor, *, progress: Callable[[int, int], object] | 
     h, w = image.shape[1:3]
     light = decode_srgb(image.clamp(0, 1)) @ image.new_tensor([0.2126, 0.7152, 0.0722])
     clipped = ((image.amax(-1) >= 254 / 255) | (image.amax(-1) <= 1 / 255)).float()
-    out = []
-    for i in range(len(image)):
-        if min(h, w) < WINDOW:
-            out.append(torch.zeros_like(light[i]))
-        else:
-            out.append(_estimate(light[i], clipped[i]))
-        if progress is not None:
-            progress(i + 1, len(image))
-    return DefocusMap(torch.stack(out))
+    if min(h, w) < WINDOW:
+        return DefocusMap(torch.zeros_like(light))
+    clock = Clock(progress, len(image) * sum(_passes(h, w)))
+    return DefocusMap(torch.stack([_estimate(a, b, clock.tick) for a, b in zip(light, clipped, strict=True)]))
 
 
-def _estimate(light: Tensor, clipped: Tensor) -> Tensor:
+def _passes(h: int, w: int) -> list[int]:
+    """Calls of tick per level: one for each row of windows, one for each spectrum that is compared."""
+    sizes = [(-(-h // 2 ** level), -(-w // 2 ** level)) for level in range(LEVELS)]
+    return [(a - WINDOW) // HOP + 1 + 2 * len(SLOPES) * len(RADII) for a, b in sizes if min(a, b) >= WINDOW]
+
+
+def _estimate(light: Tensor, clipped: Tensor, tick) -> Tensor:
     """Linear luminance [H, W] -> radius [H, W]."""
     h, w = light.shape
     full = light
@@ -72,7 +74,7 @@ def _estimate(light: Tensor, clipped: Tensor) -> Tensor:
             clipped = F.max_pool2d(clipped[None, None], 2, ceil_mode=True)[0, 0]
         if min(light.shape) < WINDOW:
             break
-        score, tells = _level(light, clipped, level)
+        score, tells = _level(light, clipped, level, tick)
         if total is None:
             total, known, grid = score, tells, score.shape[-2:]
             continue
@@ -110,14 +112,14 @@ def _max_filter(x: Tensor, r: int) -> Tensor:
     return F.max_pool2d(x, (1, 2 * r + 1), 1, (0, r))
 
 
-def _level(light: Tensor, clipped: Tensor, level: int) -> tuple[Tensor, Tensor]:
+def _level(light: Tensor, clipped: Tensor, level: int, tick) -> tuple[Tensor, Tensor]:
     """[H, W] of a level -> log L [radii, h, w] on the grid of its windows, and where they tell anything [h, w]."""
-    p, mean, lost = periodograms(light, clipped)                            # [h, w, rings], [h, w]
+    p, mean, lost = periodograms(light, clipped, tick)                        # [h, w, rings], [h, w]
     p = p * srgb_slope(mean)[..., None] ** 2                                # sRGB units: noise is about even there
     top = p[..., -_RINGS // 4:].mean(-1).flatten()
     noise = float(torch.quantile(top[:: max(1, top.numel() // 100000)], 0.05))
     noise = min(max(noise, _QUANTUM ** 2), _MOST_NOISE ** 2)
-    score = likelihood(p.reshape(-1, _RINGS), noise, level).reshape(*mean.shape, -1).movedim(-1, 0)
+    score = likelihood(p.reshape(-1, _RINGS), noise, level, tick).reshape(*mean.shape, -1).movedim(-1, 0)
     score = F.avg_pool2d(score[None], 3, 1, 1, count_include_pad=False)[0]
     return score, (p[..., _FIRST_RING] > _SIGNAL * noise) & (lost < 0.1)
 
@@ -128,7 +130,7 @@ def _nearest(count: int, coarse: int, level: int, device) -> Tensor:
     return ((centre / 2 ** level - WINDOW / 2) / HOP).round().long().clamp(0, coarse - 1)
 
 
-def periodograms(light: Tensor, clipped: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def periodograms(light: Tensor, clipped: Tensor, tick=lambda: None) -> tuple[Tensor, Tensor, Tensor]:
     """[H, W] -> ring means of the power per sample [h, w, rings], window means and clipped shares [h, w]."""
     n = WINDOW
     hann = torch.hann_window(n, periodic=True, device=light.device)
@@ -143,11 +145,12 @@ def periodograms(light: Tensor, clipped: Tensor) -> tuple[Tensor, Tensor, Tensor
         sums = power.flatten(1) @ ring
         out.append(sums / count)
         means.append(mean)
+        tick()
         lost.append(clipped[k * HOP:k * HOP + n].mean(0).unfold(0, n, HOP).mean(-1))
     return torch.stack(out), torch.stack(means), torch.stack(lost)
 
 
-def likelihood(p: Tensor, noise: float, level: int) -> Tensor:
+def likelihood(p: Tensor, noise: float, level: int, tick=lambda: None) -> Tensor:
     """Ring powers [N, rings] -> log L [N, radii], the best over amplitude and slope."""
     _, count = _rings(p.device)
     count = (count * _CORRELATED)[_FIRST_RING:]
@@ -162,6 +165,7 @@ def likelihood(p: Tensor, noise: float, level: int) -> Tensor:
                 g = count * q / v ** 2
                 c = ((g * (p - noise)).sum(-1) / (g * q).sum(-1)).clamp(min=1e-12)
             v = c[:, None] * q + noise
+            tick()
             ratio = p.clamp(min=1e-14) / v
             scores.append(-(count * (ratio - ratio.log() - 1)).sum(-1))
         s = torch.stack(scores, -1)
@@ -179,9 +183,11 @@ def expected_spectra(level: int) -> Tensor:
     hann = torch.fft.fft2(hann[:, None] * hann, s=(fine, fine)).abs() ** 2
     leak = torch.fft.fft2(hann / hann.sum())
     ring, count = _rings(torch.device("cpu"))
+    circle = aperture_mask()
+
     def lens(r: float) -> Tensor:
         r /= 2 ** level
-        k = aperture_kernel(aperture_mask(), r) if r else torch.ones(1, 1)
+        k = aperture_kernel(circle, r) if r else torch.ones(1, 1)
         return torch.fft.fft2(k, s=(fine, fine)).abs() ** 2
 
     lenses = [[lens(r) for r in RADII], [torch.stack([lens(r * m) for m in MIXTURE]).mean(0) for r in RADII]]
