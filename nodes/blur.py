@@ -77,7 +77,7 @@ class DeblurAiF(io.ComfyNode):
     def execute(cls, image, strength, model=None, defocus=None, aperture=None) -> io.NodeOutput:
         require_optical(model)
         image = to_device(check_image(image))
-        defocus = estimate_defocus(image) if defocus is None else _on_device(defocus)
+        defocus = _on_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
         out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
         return io.NodeOutput(from_device(out), DefocusMap(from_device(defocus.radius)))
 
