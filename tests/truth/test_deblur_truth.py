@@ -1,6 +1,7 @@
 """deblur on path-traced photographs: gains in dB, in sRGB, over the photo as it is; 0.2 dB under what was measured."""
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -53,8 +54,9 @@ def gains(truth, undo):
 def test_known_defocus(truth):
     whole, away = gains(truth, lambda photo, radius: deblur(photo, DefocusMap(radius)))
     print(f"known defocus: {whole:+.2f} dB, away from depth edges {away:+.2f} dB")
-    assert whole > 0.6
-    assert away > 1.2
+    own = "RACKFOCUS_TRUTH" not in os.environ    # other scenes are held to what any scene must gain
+    assert whole > (1.7 if own else 0.6)
+    assert away > (2.7 if own else 1.2)
 
 
 def test_blind(truth):
