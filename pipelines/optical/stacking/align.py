@@ -21,7 +21,7 @@ SETTLED = 0.003
 BLUR_WINDOW = 4.0
 # sRGB; residuals beyond this and beyond a multiple of their median are occlusion, not misalignment. The multiple
 # narrows at the finest level (graduated non-convexity, Blake and Zisserman 1987).
-ROBUST, WIDE, NARROW = 0.002, 4.0, 1.0
+ROBUST, WIDE, NARROW = 0.002, 2.0, 1.0
 # Light between these counts for exposure: not noise, not clipped.
 EXPOSED = (0.02, 0.9)
 

@@ -3,6 +3,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +46,7 @@ class Stack:
 
 def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
     """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or [1, H, W, 3] one by one into a temporary
-    file (6 bytes a pixel) that is mapped, so that the stack need not fit into memory. Returns [N, H, W, 3].
+    file (16-bit floats, 6 bytes a pixel) that is mapped, so that the stack need not fit into memory: [N, H, W, 3].
 
     Raises RefocusError on anything else, on frames of different sizes, and on values that are not finite.
     """
@@ -68,6 +69,5 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
         if not count:
             raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
         spool.flush()
-        import numpy as np
         mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size[1:]))
     return torch.from_numpy(mapped)
