@@ -3,7 +3,8 @@ from .aperture import ApertureShapeMask
 from .blur import BokehSynthesize, DeblurAiF
 from .lens import RefocusLens
 from .model import LoadRefocusModel
+from .rack import RefocusRack
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
-NODES = [LoadRefocusModel, RefocusLens, ApertureShapeMask, BokehSynthesize, DeblurAiF, FocalStackGenerate,
-         SelectFocusFrame, StackFuse]
+NODES = [LoadRefocusModel, RefocusLens, RefocusRack, ApertureShapeMask, BokehSynthesize, DeblurAiF,
+         FocalStackGenerate, SelectFocusFrame, StackFuse]

@@ -26,7 +26,8 @@ class BokehSynthesize(io.ComfyNode):
                         "light. Start from a picture that is sharp everywhere.",
             inputs=[
                 io.Image.Input("image", tooltip="Sharp everywhere (DeblurAiF helps). Alpha is dropped, the size kept."),
-                DefocusMapType.Input("defocus", tooltip="From RefocusLens: one for all images or one each."),
+                DefocusMapType.Input("defocus", tooltip="One for all images or one each, from RefocusLens; "
+                                                        "RefocusRack's frames make one image an animation."),
                 io.Combo.Input("quality", options=list(SAMPLES), default="best",
                                tooltip="best looks through more points of the lens; fast is for finding the look."),
                 io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5,
@@ -38,7 +39,7 @@ class BokehSynthesize(io.ComfyNode):
                 io.Image.Input("background", optional=True,
                                tooltip="Clean plate: what stands behind the silhouettes. Nothing: filled from around."),
             ],
-            outputs=[io.Image.Output(tooltip="Same size and count as the image.")],
+            outputs=[io.Image.Output(tooltip="Same size as the image; a frame for each image or defocus map.")],
         )
 
     @classmethod

@@ -10,6 +10,7 @@ from ..pipelines.optics import (
     focus_at_mask,
     focus_at_point,
     focus_automatic,
+    metric_to_relative,
     relative_to_metric,
     resize_depth,
     resolve_kind,
@@ -138,12 +139,7 @@ def _focus(disparity, kind, focus_by, point, distance, mask, near, far):
                                "subject, or focus by point.")
         m = resize_depth(check_plane(mask, "focus_mask"), *disparity.shape[1:])
         return focus_at_mask(disparity, match_batch(m, disparity.shape[0], "focus_mask", "depth"))
-    focus = focus_at_distance(distance, disparity.shape[0])
-    if kind == "disparity":
-        return (focus - 1 / far) / (1 / near - 1 / far)
-    if kind == "inverted":
-        return focus * near
-    return focus
+    return metric_to_relative(focus_at_distance(distance, disparity.shape[0]), kind, near, far)
 
 
 def _info(defocus, focus, kind, camera) -> str:

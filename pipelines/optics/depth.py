@@ -71,11 +71,27 @@ def relative_to_metric(depth: Tensor, kind: str, near_m: float, far_m: float) ->
     kind "disparity": linear in disparity between 1/far_m and 1/near_m; "inverted": linear in depth.
     Raises RefocusError unless 0 < near_m < far_m.
     """
+    check_scene(near_m, far_m)
+    d = to_disparity(depth, kind, near_over_far=near_m / far_m)
+    return d / near_m if kind == "inverted" else 1 / far_m + d * (1 / near_m - 1 / far_m)
+
+
+def metric_to_relative(disparity, kind: str, near_m: float, far_m: float):
+    """The way back: disparity in 1/m (a number or a tensor) -> that of a relative map; of a metric kind as it is.
+
+    "inverted" is as to_disparity gives it with near_over_far = near_m / far_m. Raises RefocusError unless
+    0 < near_m < far_m.
+    """
+    if kind not in ("disparity", "inverted"):
+        return disparity
+    check_scene(near_m, far_m)
+    return disparity * near_m if kind == "inverted" else (disparity - 1 / far_m) / (1 / near_m - 1 / far_m)
+
+
+def check_scene(near_m: float, far_m: float):
     if not 0 < near_m < far_m:
         raise RefocusError(f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "
                            "and under the far one.")
-    d = to_disparity(depth, kind, near_over_far=near_m / far_m)
-    return d / near_m if kind == "inverted" else 1 / far_m + d * (1 / near_m - 1 / far_m)
 
 
 def resolve_kind(depth: Tensor, kind: str) -> str:

@@ -32,6 +32,7 @@ MASK[:, :8, :8] = 1
 DEFOCUS = DefocusMap((0.5 - DEPTH) * 12)
 HALF = torch.zeros(1, 64, 64)
 HALF[:, :32] = 1
+IN_METRES = {"keyframes": "0: 2.5m; 3: 4m"}
 RELATIVE = {"lens": "camera", "depth_kind": "disparity"}
 
 # For each input: (value, what else must be set for it to matter). None of the values is the default.
@@ -49,6 +50,12 @@ CHANGES = {
         "sensor_mm": (24.0, RELATIVE), "scene_near": (2.0, RELATIVE), "scene_far": (30.0, RELATIVE),
         "near_factor": (0.0, {"focus_x": 0.02}), "far_factor": (0.0, {}), "in_focus_range": (0.3, {}),
         "focus_mask": (MASK, {"focus_by": "mask", "focus_mask": 1 - MASK}), "image": (IMAGE, {}),
+    },
+    "RefocusRack": {
+        "depth": (DEPTH.flip(2), {}), "depth_kind": ("inverted", {}), "keyframes": ("0: 0.1, 0.1; 3: 2.5m", {}),
+        "frames": (3, {}), "easing": ("linear", {}), "strength": (60.0, {}), "scene_near": (2.0, IN_METRES),
+        "scene_far": (30.0, IN_METRES), "near_factor": (0.0, {}), "far_factor": (0.0, {}), "in_focus_range": (0.3, {}),
+        "image": (random(1, 96, 128, 3), {}),
     },
     "BokehSynthesize": {
         "image": (1 - IMAGE, {}), "defocus": (DefocusMap(-DEFOCUS.radius), {}), "quality": ("fast", {}),
@@ -77,6 +84,7 @@ CHANGES = {
 BASE = {
     "LoadRefocusModel": {}, "ApertureShapeMask": {},
     "RefocusLens": {"depth": DEPTH},
+    "RefocusRack": {"depth": DEPTH, "keyframes": "0: 0.1, 0.1; 3: 0.9, 0.9"},
     "BokehSynthesize": {"image": IMAGE, "defocus": DEFOCUS},
     "DeblurAiF": {"image": IMAGE},
     "FocalStackGenerate": {"image": IMAGE, "depth": DEPTH, "frames": 3, "strength": 200.0},
@@ -186,9 +194,28 @@ def test_strength_gives_the_same_look_at_any_resolution():
     assert float(large.max() / small.max()) == pytest.approx(2, rel=0.02)
 
 
+def test_a_rack_at_rest_is_the_lens():
+    point = {"focus_x": 0.25, "focus_y": 0.75}
+    lens = run("RefocusLens", depth=DEPTH, image=random(1, 97, 131, 3), **point)[0]
+    rack, info = run("RefocusRack", depth=DEPTH, image=random(1, 97, 131, 3), keyframes="0: 0.25, 0.75")
+    assert torch.equal(rack.radius, lens.radius) and info.startswith("frame 0: focus disparity 0.3")
+
+
+def test_a_rack_makes_one_picture_a_clip():
+    defocus, info = run("RefocusRack", **BASE["RefocusRack"])
+    assert run("BokehSynthesize", image=IMAGE, defocus=defocus, quality="fast")[0].shape == (4, 48, 64, 3)
+    assert [line.partition(":")[0] for line in info.splitlines()] == [f"frame {i}" for i in range(4)]
+
+
+def test_keyframes_are_checked_before_anything_runs():
+    check = BY_ID["RefocusRack"].validate_inputs
+    assert check(keyframes="0: 0.1, 0.1") is True and check(keyframes=None) is True
+    assert "line 1 reads 'nought'" in check(keyframes="nought")
+
+
 def test_inputs_are_not_written_to():
     image, depth, stack = IMAGE.clone(), DEPTH.clone(), STACK.clone()
-    for node_id in ("RefocusLens", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"):
+    for node_id in ("RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"):
         run(node_id, **BASE[node_id])
     assert torch.equal(image, IMAGE) and torch.equal(depth, DEPTH) and torch.equal(stack, STACK)
 
@@ -208,6 +235,11 @@ def test_alpha_is_dropped():
     ("RefocusLens", {"depth": DEPTH, "focus_by": "mask"}, "no focus_mask"),
     ("RefocusLens", {"depth": DEPTH, "lens": "camera", "scene_near": 9.0, "scene_far": 3.0}, "under the far"),
     ("RefocusLens", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
+    ("RefocusRack", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
+    ("RefocusRack", {"depth": DEPTH, "keyframes": "0 0.5, 0.5"}, "line 1 reads '0 0.5, 0.5'"),
+    ("RefocusRack", {"depth": DEPTH, "keyframes": ""}, "no keyframe"),
+    ("RefocusRack", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
+    ("RefocusRack", {"depth": torch.ones(30, 8, 8), "frames": 4}, "frames is 4"),
     ("BokehSynthesize", {"image": {"samples": 0}, "defocus": DEFOCUS}, "latent"),
     ("BokehSynthesize", {"image": IMAGE[:0], "defocus": DEFOCUS}, "empty batch"),
     ("BokehSynthesize", {"image": IMAGE, "defocus": DEFOCUS, "aperture": MASK * 0}, "all black"),
@@ -223,10 +255,12 @@ def test_wrong_input_is_one_sentence(node_id, wrong, said):
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize("node_id", ["RefocusLens", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"])
+@pytest.mark.parametrize("node_id", ["RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate",
+                                     "StackFuse"])
 def test_one_pixel_and_constant_depth_run(node_id):
     one = torch.full((1, 1, 1, 3), 0.5)
-    inputs = {"RefocusLens": {"depth": one}, "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
+    inputs = {"RefocusLens": {"depth": one}, "RefocusRack": {"depth": one},
+              "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
               "DeblurAiF": {"image": one}, "FocalStackGenerate": {"image": one, "depth": one, "frames": 2},
               "StackFuse": {"stack": one.expand(3, -1, -1, -1)}}
     run(node_id, **inputs[node_id])

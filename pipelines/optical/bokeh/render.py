@@ -34,7 +34,8 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
     a small clipped light is taken to be; not used with linear=True. progress(done, total) is called often and may
     raise to cancel.
 
-    Returns [B, H, W, 3] in the image's encoding. Pixels that no blur reaches are returned bit for bit.
+    Returns [B, H, W, 3] in the image's encoding; 1 image with B maps gives B pictures.
+    Pixels that no blur reaches are returned bit for bit.
     Source: distributed ray tracing of a thin lens (Cook, Porter, Carpenter 1984) on a layered depth image (Shade et
     al. 1998): out(x) = mean over aperture points p of the nearest surface y with y + radius(y) p = x.
     Raises RefocusError on wrong input.
@@ -47,6 +48,8 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
         raise RefocusError(f"quality is '{quality}', but one of {', '.join(SAMPLES)} is needed.")
     if not highlights >= 1:
         raise RefocusError(f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped lights as they are.")
+    if image.shape[0] == 1:
+        image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape
     radius = match_batch(defocus.scaled_to(h, w).radius.to(image.device), b, "the defocus map")
     mask = check_aperture(aperture).to(image.device)

@@ -1,0 +1,130 @@
+"""Rack focus: the focal plane and the strength of the blur move from keyframe to keyframe."""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .checks import check_plane
+from .defocus import DefocusMap, defocus_from_disparity
+from .depth import check_scene, metric_to_relative, resize_depth, resolve_kind, to_disparity
+from .errors import RefocusError
+from .focus import focus_at_point
+from .keyframes import Keyframe
+
+# How the way from one keyframe to the next is spread over time; t and the result run from 0 to 1.
+EASINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: t,
+    "ease_in": lambda t: t * t,
+    "ease_out": lambda t: t * (2 - t),
+    "ease_in_out": lambda t: t * t * (3 - 2 * t),
+    "hold": lambda t: 0.0 if t < 1 else 1.0,
+}
+MAX_FRAMES = 9999
+
+
+@dataclass(frozen=True)
+class Rack:
+    """defocus: radius [N, H, W]; focus and strength: N numbers, disparity and pixels of a picture 1000 px wide."""
+    defocus: DefocusMap
+    focus: list[float]
+    strength: list[float]
+
+
+def curve(keys: Sequence[tuple[int, float]], frames: int, easing: str = "linear") -> list[float]:
+    """Values at `frames` frames from [(frame, value)] in rising order; held before the first and after the last.
+
+    At a keyframe's own frame the value is exactly the keyframe's. Raises RefocusError on an unknown easing.
+    """
+    if easing not in EASINGS:
+        raise RefocusError(f"easing is '{easing}', but one of {', '.join(EASINGS)} is needed.")
+    out, k = [], -1
+    for frame in range(frames):
+        while k + 1 < len(keys) and keys[k + 1][0] <= frame:
+            k += 1
+        (start, a), (end, b) = keys[max(k, 0)], keys[min(k + 1, len(keys) - 1)]
+        inside = start <= frame < end
+        out.append(a + (b - a) * EASINGS[easing]((frame - start) / (end - start)) if inside else a)
+    return out
+
+
+def rack_focus(depth: Tensor, kind: str, keyframes: Sequence[Keyframe], *, strength: float, frames: int = 0,
+               easing: str = "linear", size: tuple[int, int] | None = None, clip: int = 1, near_m: float = 1.0,
+               far_m: float = 10.0, near_factor: float = 1.0, far_factor: float = 1.0, in_focus_range: float = 0.0,
+               progress: Callable[[int, int], None] | None = None) -> Rack:
+    """Depth of a still or a clip, and keyframes -> one defocus map for each frame.
+
+    depth       1 map for all frames, or one for each frame of a clip; kind as in to_disparity, never normalised.
+    keyframes   as from parse_keyframes: rising frames. A point is read in its own frame's map of a clip. Focus moves
+                in DISPARITY, as the ring of a lens moves in dioptres; strength moves with the same easing between the
+                keyframes that name it, from `strength` at the first keyframe if that one does not.
+    strength    blur radius in pixels of a picture 1000 px wide, per unit of disparity.
+    frames      length of the result; 0 = that of the clip, else up to the last keyframe. A clip sets it alone.
+    size        (height, width) of the maps; None = that of the depth.
+    clip        frames of the picture they are for; above 1 it is a clip as well.
+    near_m, far_m  where the white and the black of a relative map stand, in metres: needed by distances, and the
+                scale of kind "inverted". The other keywords go to defocus_from_disparity.
+
+    Holds N maps of float32 beside its input. Raises RefocusError on wrong input.
+    """
+    maps = _maps(depth)
+    count = _count(maps.shape[0], clip, frames, keyframes)
+    if kind == "auto":   # once for the whole clip: what a map holds cannot change from frame to frame
+        kind = "metres" if any(resolve_kind(m[None], kind) == "metres" for m in maps) else "disparity"
+    scale = {}
+    if kind == "inverted":
+        check_scene(near_m, far_m)
+        scale["near_over_far"] = near_m / far_m
+    h, w = size or check_plane(maps[:1], "depth").shape[1:]
+
+    def disparity(frame: int) -> Tensor:
+        one = maps[frame:frame + 1] if maps.shape[0] > 1 else maps
+        return resize_depth(to_disparity(one, kind, **scale), h, w)
+
+    def read(key: Keyframe) -> float:
+        if key.point is None:
+            return metric_to_relative(1 / key.metres, kind, near_m, far_m)
+        return float(focus_at_point(disparity(key.frame), *key.point))
+
+    focus = curve([(key.frame, read(key)) for key in keyframes], count, easing)
+    named = [(key.frame, key.strength) for key in keyframes if key.strength is not None]
+    if keyframes[0].strength is None:
+        named.insert(0, (keyframes[0].frame, strength))
+    strengths = curve(named, count, easing)
+    still = disparity(0) if maps.shape[0] == 1 else None
+    radius = torch.empty((count, h, w), device=maps.device)
+    for i in range(count):
+        one = defocus_from_disparity(disparity(i) if still is None else still, focus[i], strengths[i] * w / 1000,
+                                     near_factor=near_factor, far_factor=far_factor, in_focus_range=in_focus_range)
+        radius[i] = one.radius[0]
+        if progress is not None:
+            progress(i + 1, count)
+    return Rack(DefocusMap(radius), focus, strengths)
+
+
+def _maps(depth) -> Tensor:
+    """The depth with a batch axis, its form checked."""
+    maps = depth[None] if isinstance(depth, Tensor) and depth.ndim == 2 else depth
+    check_plane(maps[:1] if isinstance(maps, Tensor) else maps, "depth")
+    return maps
+
+
+def _count(maps: int, clip: int, frames: int, keyframes: Sequence[Keyframe]) -> int:
+    if min(maps, clip) > 1 and maps != clip:
+        raise RefocusError(f"depth has {maps} frames and image has {clip}, but both must have one length: give one "
+                           "depth map for all or one for each.")
+    length = max(maps, clip)
+    if length > 1:
+        if frames not in (0, length):
+            raise RefocusError(f"frames is {frames} and the clip has {length}, but both must be one number: set frames "
+                               "to 0 to take the clip's.")
+        late = [key.frame for key in keyframes if key.point is not None and key.frame >= maps > 1]
+        if late:
+            raise RefocusError(f"the keyframe at frame {late[0]} is a point, but the depth clip ends at frame "
+                               f"{maps - 1}: give a distance in metres or move the keyframe.")
+        return length
+    count = frames or keyframes[-1].frame + 1
+    if not 0 < count <= MAX_FRAMES:
+        raise RefocusError(f"{count} frames were asked for, but 1 to {MAX_FRAMES} are needed: the last keyframe is at "
+                           f"frame {keyframes[-1].frame}, frames is {frames}.")
+    return count
