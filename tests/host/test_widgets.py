@@ -198,7 +198,7 @@ def test_a_rack_at_rest_is_the_lens():
     point = {"focus_x": 0.25, "focus_y": 0.75}
     lens = run("RefocusLens", depth=DEPTH, image=random(1, 97, 131, 3), **point)[0]
     rack, info = run("RefocusRack", depth=DEPTH, image=random(1, 97, 131, 3), keyframes="0: 0.25, 0.75")
-    assert torch.equal(rack.radius, lens.radius) and info.startswith("frame 0: focus disparity 0.3")
+    assert torch.equal(rack.radius, lens.radius) and info == "frame 0: focus disparity 0.2953, strength 30"
 
 
 def test_a_rack_makes_one_picture_a_clip():
