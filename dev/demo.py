@@ -8,7 +8,8 @@ from PIL import Image
 
 from .host import Host
 from .paths import ROOT, UserError
-from .photo import motorcycle
+from .photo import motorcycle, pages
+from .truth import scenes
 from .workflow import load, to_prompt
 
 OUT = Path(ROOT) / "out" / "demo"
@@ -66,6 +67,24 @@ def focal_stack(client) -> list:
     ]
 
 
+def rack_focus(client) -> list:
+    """[(file name, caption, picture)] of workflow (c): an animation."""
+    prompt = to_prompt(load(Path(ROOT) / "workflows" / "rack_focus.json"), client.object_info())
+    run = client.run(prompt)
+    print(f"  Rack focus, 16 frames: {run.seconds:.1f} s")
+    return [("rack_focus", "Rack focus: front wheel, engine, wall",
+             client.pictures(run, by_type(prompt, "SaveAnimatedWEBP"))[0])]
+
+
+def new_aperture(client) -> list:
+    """[(file name, caption, picture)] of workflow (d) on a path-traced focal stack."""
+    prompt = to_prompt(load(Path(ROOT) / "workflows" / "stack_new_aperture.json"), client.object_info())
+    run = client.run(prompt)
+    print(f"  Focal stack through a new aperture: {run.seconds:.1f} s")
+    return [("new_aperture", "A fused focal stack, photographed again through a heart",
+             client.pictures(run, by_type(prompt, "SaveImage"))[0])]
+
+
 def contact_sheet(pictures: list, columns: int) -> Image.Image:
     w, h = pictures[0].size[0] // 2, pictures[0].size[1] // 2
     rows = -(-len(pictures) // columns)
@@ -76,8 +95,8 @@ def contact_sheet(pictures: list, columns: int) -> Image.Image:
 
 
 def overview(entries: list) -> str:
-    """One HTML page of all pictures."""
-    figures = "\n".join(f'<figure><img src="{name}.png" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+    """One HTML page of all pictures [(file, caption)]."""
+    figures = "\n".join(f'<figure><img src="{name}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
                         for name, caption in entries)
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Rackfocus demonstration</title>
@@ -86,7 +105,7 @@ def overview(entries: list) -> str:
  main {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(480px, 1fr)); gap: 1.5rem }}
  figure {{ margin: 0 }} img {{ width: 100%; display: block }} figcaption {{ padding: .4rem 0 }}
 </style>
-<h1>Rackfocus</h1><p>One photograph and its depth map, refocused in ComfyUI by the optical engine.</p>
+<h1>Rackfocus</h1><p>A photograph and a focal stack, refocused in ComfyUI by the optical engine.</p>
 <main>
 {figures}
 </main></html>
@@ -101,11 +120,15 @@ def main():
         print(f"ComfyUI answers at {host.url} after {time.monotonic() - start:.1f} s")
         client.upload(photo, "motorcycle.png")
         client.upload(depth, "motorcycle_depth.png")
+        client.upload(pages(scenes()[0].stack_pictures()), "focal_stack.tiff")
         pictures = [("input", "The photograph", photo), ("depth", "Its measured disparity", depth.convert("RGB")),
-                    *refocus(client), *focal_stack(client)]
-    for name, _, picture in pictures:
-        picture.save(OUT / f"{name}.png")
-    (OUT / "index.html").write_text(overview([p[:2] for p in pictures]), encoding="ascii")
+                    *refocus(client), *focal_stack(client), *rack_focus(client), *new_aperture(client)]
+    shown = []
+    for name, caption, picture in pictures:
+        moves = getattr(picture, "is_animated", False)
+        shown.append((f"{name}.webp" if moves else f"{name}.png", caption))
+        picture.save(OUT / shown[-1][0], save_all=moves)
+    (OUT / "index.html").write_text(overview(shown), encoding="ascii")
     print(f"{len(pictures)} pictures and an overview in {time.monotonic() - start:.1f} s: {OUT / 'index.html'}")
 
 

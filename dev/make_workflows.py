@@ -69,7 +69,53 @@ def fuse_stack(info) -> Flow:
     return flow
 
 
-WORKFLOWS = {"refocus_photo": refocus_photo, "focal_stack": focal_stack, "fuse_focal_stack": fuse_stack}
+PULL = """0: 0.91, 0.76    # the front wheel
+7: 0.48, 0.64    # the engine
+15: 0.06, 0.2 strength=90    # the wall, through a wider aperture"""
+
+
+def rack_focus(info) -> Flow:
+    flow = Flow(info)
+    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
+    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    rack = flow.node("RefocusRack", (400, 0), depth=depth["IMAGE"], image=photo["IMAGE"], depth_kind="disparity",
+                     keyframes=PULL, strength=60.0)
+    bokeh = flow.node("BokehSynthesize", (880, 0), image=photo["IMAGE"], defocus=rack["defocus"], quality="fast")
+    save = flow.node("SaveAnimatedWEBP", (1260, 0), "Rack focus", images=bokeh["IMAGE"], fps=8.0, lossless=False,
+                     quality=85, filename_prefix="rackfocus/rack_focus")
+    flow.group("What you have", [photo, depth])
+    flow.group("Focus pull", [rack, bokeh])
+    flow.group("Result", [save])
+    flow.note("**Pull the focus.** One keyframe to a line: the frame, then a point of the picture or a distance such "
+              "as `2.5m`; `strength=90` opens the aperture on the way. A depth clip and its pictures go in the same "
+              "way: each point is then read in its own frame.", (0, 860), (380, 180))
+    return flow
+
+
+def stack_new_aperture(info) -> Flow:
+    flow = Flow(info)
+    stack = flow.node("LoadImage", (0, 0), "Focal stack (a file of several pages)", image="focal_stack.tiff")
+    fuse = flow.node("StackFuse", (400, 0), stack=stack["IMAGE"], method="pyramid", align=True)
+    near = flow.node("InvertMask", (400, 320), "Near is white", mask=fuse["order"])
+    lens = flow.node("RefocusLens", (780, 0), depth=near["MASK"], image=fuse["IMAGE"], depth_kind="disparity",
+                     focus_by="point", focus_x=0.8, focus_y=0.6, strength=50.0)
+    shape = flow.node("ApertureShapeMask", (780, 660), shape="heart")
+    bokeh = flow.node("BokehSynthesize", (1160, 0), image=fuse["IMAGE"], defocus=lens["defocus"],
+                      aperture=shape["aperture"], quality="best")
+    save = _save(flow, (1540, 0), "New aperture", bokeh)
+    overlay = flow.node("PreviewImage", (1540, 420), "Overlay", images=lens["overlay"])
+    flow.group("Photographs", [stack])
+    flow.group("Sharp everywhere, and its depth", [fuse, near])
+    flow.group("New lens", [lens, shape, bokeh])
+    flow.group("Result", [save, overlay])
+    flow.note("**The lens you did not have.** The fused stack is sharp everywhere, and its order map says how far each "
+              "thing is: 0 is the nearest frame, so it is inverted to serve as a disparity map. Frames evenly spaced "
+              "on the focus ring (in dioptres) give true depth.", (0, 420), (380, 200))
+    return flow
+
+
+WORKFLOWS = {"refocus_photo": refocus_photo, "focal_stack": focal_stack, "fuse_focal_stack": fuse_stack,
+             "rack_focus": rack_focus, "stack_new_aperture": stack_new_aperture}
 
 
 def main():

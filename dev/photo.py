@@ -1,4 +1,5 @@
 """A real photograph with measured disparity: the Middlebury motorcycle that scikit-image carries."""
+import io
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,13 @@ def motorcycle() -> tuple[Image.Image, Image.Image]:
     full[~np.isfinite(full)] = disparity[known].min()
     grey = np.clip(full / disparity[known].max(), 0, 1) * 255
     return photo, Image.fromarray(grey.round().astype(np.uint8))
+
+
+def pages(pictures: list) -> bytes:
+    """Several pictures as one TIFF, which LoadImage reads as a batch."""
+    buffer = io.BytesIO()
+    pictures[0].save(buffer, "TIFF", save_all=True, append_images=pictures[1:])
+    return buffer.getvalue()
 
 
 def _carry(values, known):

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageSequence
 
 from rackfocus.pipelines.optical import deblur, fuse_stack, render_bokeh
 from rackfocus.pipelines.optics import DefocusMap, aperture_mask
 
-from .demo import OUT
+from .demo import OUT, contact_sheet
 from .paths import ROOT
 from .photo import motorcycle
 from .truth import scenes
@@ -75,7 +75,7 @@ def fuse_pair() -> list:
 
 def main():
     shot = {p.stem: Image.open(p) for p in OUT.glob("*.png")}
-    if "fused" not in shot:
+    if "new_aperture" not in shot:
         raise SystemExit(f"There are no pictures in {OUT}: run `make demo` first.")
     save(row([shot[n] for n in ("near", "middle", "far")], captions=("focus near", "focus middle", "focus far")),
          IMAGES / "refocus.jpg")
@@ -83,13 +83,16 @@ def main():
     save(row([lights(aperture_mask(**s)) for s in SHAPES]), IMAGES / "ApertureShapeMask.jpg")
     save(row([shot["input"], shot["hexagon"], shot["heart"]], captions=("photograph", "six blades", "heart")),
          IMAGES / "BokehSynthesize.jpg")
+    film = [f.copy() for f in ImageSequence.Iterator(Image.open(OUT / "rack_focus.webp"))][::5]
+    save(row(film, captions=[f"frame {5 * i}" for i in range(len(film))]), IMAGES / "RefocusRack.jpg")
     save(row(deblur_pair(), captions=("slightly out of focus", "deblurred")), IMAGES / "DeblurAiF.jpg")
     save(shot["stack"], IMAGES / "FocalStackGenerate.jpg")
     save(row([shot["selected"], shot["fused"]], captions=("position 0.35", "fused")), IMAGES / "SelectFocusFrame.jpg")
     pair = fuse_pair()
     save(row(pair, captions=("frame 2 of 9", "frame 8 of 9", "fused", "depth from focus")), IMAGES / "StackFuse.jpg")
     folder = Path(ROOT) / "workflows"
-    thumbnails = {"refocus_photo": shot["middle"], "focal_stack": shot["stack"], "fuse_focal_stack": pair[2]}
+    thumbnails = {"refocus_photo": shot["middle"], "focal_stack": shot["stack"], "fuse_focal_stack": pair[2],
+                  "rack_focus": contact_sheet(film, 2), "stack_new_aperture": shot["new_aperture"]}
     for name, picture in thumbnails.items():
         save(picture.resize((480, round(480 * picture.height / picture.width))), folder / f"{name}.jpg")
 

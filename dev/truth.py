@@ -46,6 +46,10 @@ class Scene:
     def stack(self) -> torch.Tensor:
         return torch.cat([self.frame(f"stack_{i}") for i in range(len(self.meta["stack_focus_m"]))])
 
+    def stack_pictures(self) -> list:
+        """The stack as 8-bit pictures, near to far."""
+        return [Image.fromarray((f * 255).round().byte().numpy()) for f in self.stack()]
+
     def shots(self):
         for i, focus in enumerate(self.meta["stack_focus_m"]):
             yield self._shot(f"stack_{i}", focus, self.meta["K_px_m"], None)

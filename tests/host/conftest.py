@@ -1,5 +1,4 @@
 import pytest
-from PIL import Image
 
 from rackfocus.dev.host import Host
 from rackfocus.dev.truth import scenes
@@ -28,4 +27,4 @@ def object_info(host):
 @pytest.fixture(scope="session")
 def truth_frames():
     """The path-traced focal stack of the first truth scene as nine 8-bit pictures, near to far."""
-    return [Image.fromarray((f * 255).round().byte().numpy()) for f in scenes()[0].stack()]
+    return scenes()[0].stack_pictures()

@@ -1,6 +1,4 @@
 """Small prompts in API form, and pictures to feed them."""
-import io
-
 import numpy as np
 from PIL import Image
 
@@ -15,13 +13,6 @@ def slope(width, height) -> Image.Image:
     """An 8-bit three-channel depth map, near at the right."""
     row = np.linspace(20, 235, width).astype(np.uint8)
     return Image.fromarray(np.repeat(np.repeat(row[None], height, 0)[..., None], 3, -1))
-
-
-def pages(pictures) -> bytes:
-    """Several pictures as one TIFF, which LoadImage reads as a batch."""
-    buffer = io.BytesIO()
-    pictures[0].save(buffer, "TIFF", save_all=True, append_images=pictures[1:])
-    return buffer.getvalue()
 
 
 LENS = {"depth_kind": "disparity", "focus_by": "point", "focus_x": 0.5, "focus_y": 0.5, "focus_distance": 2.0,

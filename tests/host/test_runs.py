@@ -6,8 +6,9 @@ import uuid
 import pytest
 
 from rackfocus.dev.errors import RunError
+from rackfocus.dev.photo import pages
 
-from .graphs import pages, picture, refocus, slope
+from .graphs import picture, refocus, slope
 
 
 def test_a_batch_and_one_depth_map(client):
