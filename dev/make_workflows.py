@@ -71,7 +71,7 @@ def fuse_stack(info) -> Flow:
 
 PULL = """0: 0.91, 0.76    # the front wheel
 7: 0.48, 0.64    # the engine
-15: 0.06, 0.2 strength=90    # the wall, through a wider aperture"""
+15: 0.06, 0.2 strength=60    # the wall, through a wider aperture"""
 
 
 def rack_focus(info) -> Flow:
@@ -79,7 +79,7 @@ def rack_focus(info) -> Flow:
     photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
     depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
     rack = flow.node("RefocusRack", (400, 0), depth=depth["IMAGE"], image=photo["IMAGE"], depth_kind="disparity",
-                     keyframes=PULL, strength=60.0)
+                     keyframes=PULL, strength=40.0)
     bokeh = flow.node("BokehSynthesize", (880, 0), image=photo["IMAGE"], defocus=rack["defocus"], quality="fast")
     save = flow.node("SaveAnimatedWEBP", (1260, 0), "Rack focus", images=bokeh["IMAGE"], fps=8.0, lossless=False,
                      quality=85, filename_prefix="rackfocus/rack_focus")
@@ -87,7 +87,7 @@ def rack_focus(info) -> Flow:
     flow.group("Focus pull", [rack, bokeh])
     flow.group("Result", [save])
     flow.note("**Pull the focus.** One keyframe to a line: the frame, then a point of the picture or a distance such "
-              "as `2.5m`; `strength=90` opens the aperture on the way. A depth clip and its pictures go in the same "
+              "as `2.5m`; `strength=60` opens the aperture on the way. A depth clip and its pictures go in the same "
               "way: each point is then read in its own frame.", (0, 860), (380, 180))
     return flow
 
