@@ -5,7 +5,7 @@ from ..pipelines.engines import RefocusModel
 from ..pipelines.optical import SAMPLES, deblur, estimate_defocus, render_bokeh
 from ..pipelines.optics import DefocusMap, RefocusError
 from ..pipelines.optics.checks import check_image
-from ..pipelines.optics.light import HIGHLIGHT_GAIN
+from ..pipelines.optics.highlights import HIGHLIGHT_GAIN
 from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, progress_bar, to_device
 
 

@@ -6,7 +6,7 @@ from ..pipelines.optical import FUSE_METHODS, SAMPLES, fuse_stack, render_stack,
 from ..pipelines.optical.select import frame_at, sharpest_position
 from ..pipelines.optics import DEPTH_KINDS, RefocusError, resize_depth, to_disparity
 from ..pipelines.optics.checks import check_image, match_batch
-from ..pipelines.optics.light import HIGHLIGHT_GAIN
+from ..pipelines.optics.highlights import HIGHLIGHT_GAIN
 from .blur import require_optical
 from .host import CATEGORY, RefocusModelType, Schema, from_device, progress_bar, to_device
 

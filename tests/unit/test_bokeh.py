@@ -178,12 +178,12 @@ def test_small_clipped_lights_glow_and_walls_do_not():
 
 
 def test_tiles_leave_no_seam(monkeypatch):
-    from rackfocus.pipelines.optical.bokeh import render
+    from rackfocus.pipelines.optical.bokeh import tiles
     image = texture(300, 420)
     radius = torch.nn.functional.interpolate(torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2)),
                                              (300, 420), mode="nearest")[:, 0] * 30 - 15
     whole = render_bokeh(image, DefocusMap(radius))
-    monkeypatch.setattr(render, "TILE", 128)
+    monkeypatch.setattr(tiles, "TILE", 128)
     tiled = render_bokeh(image, DefocusMap(radius))
     assert (whole - tiled).abs().max() < 1e-4
 

@@ -6,33 +6,43 @@ Averaging the surface over that width before sampling integrates the cell.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...optics.window import window_mean
 
-_WIDTHS = (1, 3, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97)
+# (pixels per cell of the pyramid, window in cells): widths 3, 5, 7, 10, 14, 20, 28, ...
+_WINDOWS = ((1, 3), (1, 5), (1, 7)) + tuple((s, k) for s in (2, 4, 8, 16) for k in (5, 7))
+# Tiles whose first pixel is a multiple of this agree.
+GRID = _WINDOWS[-1][0]
 
 
 def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
     """colour [H, W, 3] linear, radius [H, W], number of lens points -> [H, W, 3].
 
-    Box means among pixels of about the same blur on the same side of the focal plane.
+    Box means among pixels of about the same blur on the same side of the focal plane; wide ones on a pyramid, so
+    that the cost does not grow with the blur.
     """
+    h, w = radius.shape
     width = radius.abs() * math.sqrt(math.pi / samples)
     out = colour.clone()
     both = torch.cat([colour.permute(2, 0, 1), torch.ones_like(radius)[None]])
     largest = float(width.max())
-    for i, k in enumerate(_WIDTHS[1:], 1):
-        low = (_WIDTHS[i - 1] + k) / 2
+    for i, (s, k) in enumerate(_WINDOWS):
+        low = (s * k + (_WINDOWS[i - 1][0] * _WINDOWS[i - 1][1] if i else 1)) / 2
         if low > largest:
             break
-        high = (k + _WIDTHS[i + 1]) / 2 if i + 1 < len(_WIDTHS) else math.inf
+        high = (s * k + _WINDOWS[i + 1][0] * _WINDOWS[i + 1][1]) / 2 if i + 1 < len(_WINDOWS) else math.inf
         # Half a step more on both sides: at the limit between two widths both see the same surface.
         for side in (radius > 0, radius < 0):
             here = (width >= low) & (width < high) & side
             if not here.any():
                 continue
-            near = ((width >= low / 1.5) & (width < high * 1.5) & side).float()
-            v = window_mean((both * near)[None], k, inside=False)[0]
-            out = torch.where(here[..., None], (v[:3] / v[3:].clamp(min=1e-6)).permute(1, 2, 0), out)
+            near = (width >= low / 1.5) & (width < high * 1.5) & side
+            v = F.pad((both * near)[None], (0, -w % s, 0, -h % s))
+            v = window_mean(F.avg_pool2d(v, s) if s > 1 else v, k, inside=False)
+            v = v[:, :3] / v[:, 3:].clamp(min=1e-6)
+            if s > 1:
+                v = F.interpolate(v, scale_factor=s, mode="bilinear", align_corners=False)[..., :h, :w]
+            out = torch.where(here[..., None], v[0].permute(1, 2, 0), out)
     return out

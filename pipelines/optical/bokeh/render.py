@@ -1,38 +1,42 @@
 """render_bokeh: a picture and its defocus map, photographed through an aperture."""
-import math
-
 import torch
 from torch import Tensor
 
-from ...optics.aperture import aperture_points, check_aperture
+from ...optics.aperture import check_aperture
 from ...optics.checks import check_image, match_batch, size_of
 from ...optics.defocus import DefocusMap
 from ...optics.errors import RefocusError
-from ...optics.light import HIGHLIGHT_GAIN, decode_srgb, encode_srgb, recover_highlights
-from .lights import add_lights, light_bins, split_lights, step_radius
-from .prefilter import prefilter
-from .surfaces import FILL_REACH, Points, build_points
-from .views import render_views
+from ...optics.highlights import HIGHLIGHT_GAIN, find_clipped_lights
+from ...optics.light import decode_srgb, encode_srgb
+from .lens import make_lens
+from .tile import render_tile
+from .tiles import tiles
 
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
 SAMPLES = {"best": 160, "fast": 40}
-TILE = 2048
-LIGHT_GROUP = 4
 # A result this near to the input is the input: whatever is in focus stays bit for bit what it was.
 SAME = 5e-5
+# Green is in focus; red and blue stay sharp there too and part from it by the full amount at twice that blur.
+_CHANNELS = {True: (((1,), 0.0), ((0, 2), 1.0)), False: (((0, 1, 2), 0.0),)}
 
 
 def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None = None,
                  background: Tensor | None = None, quality: str = "best", linear: bool = False,
-                 highlights: float = HIGHLIGHT_GAIN, progress=None) -> Tensor:
+                 highlights: float = HIGHLIGHT_GAIN, cats_eye: float = 0.0, spherical: float = 0.0,
+                 chromatic: float = 0.0, progress=None) -> Tensor:
     """Lens blur by aperture sampling.
 
     image [B, H, W, 3]: sRGB in 0..1, or with linear=True light that may exceed 1; all in focus. defocus: signed blur
     radius in pixels, 1 map or B, resized to the image if need be. aperture: mask [1, S, S] as seen from the front,
     None = circle. background [1 or B, H, W, 3] in the image's encoding: what stands behind the silhouettes; None
-    fills it from around. quality "best" or "fast" (fewer lens points). highlights >= 1: how much brighter than white
-    a small clipped light is taken to be; not used with linear=True. progress(done, total) is called often and may
-    raise to cancel.
+    fills it from around. quality "best" or "fast" (fewer lens points). highlights >= 1: how many times white a small
+    clipped light is taken to be; not used with linear=True. progress(done, total) is called often and may raise to
+    cancel.
+
+    Character of the lens: cats_eye 0..1, how far the barrel's opening is shifted against the aperture in the
+    picture's corners, in blur radii; spherical -1..1, bright-rimmed discs behind the focal plane and bright-centred
+    ones in front (above 0) or the reverse; chromatic in pixels, how much smaller the blur of red and blue is than
+    green's behind the plane, and larger in front (axial colour: green rims behind, magenta rims in front).
 
     Returns [B, H, W, 3] in the image's encoding; 1 image with B maps gives B pictures.
     Pixels that no blur reaches are returned bit for bit.
@@ -48,6 +52,9 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
         raise RefocusError(f"quality is '{quality}', but one of {', '.join(SAMPLES)} is needed.")
     if not highlights >= 1:
         raise RefocusError(f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped lights as they are.")
+    if not 0 <= cats_eye <= 1 or not -1 <= spherical <= 1 or not 0 <= chromatic < 1000:
+        raise RefocusError(f"cats_eye {cats_eye:g}, spherical {spherical:g} and chromatic {chromatic:g} were given, but "
+                           "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels.")
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape
@@ -59,71 +66,39 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
             raise RefocusError(f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
                                "must have one size: scale the background to the image.")
         background = match_batch(background, b, "the background")
-    lens, weight = aperture_points(mask, SAMPLES[quality])
-    reach = [float(r.abs().max()) for r in radius]
-    plans = [_tiles(h, w, r) for r in reach]
-    total, done = sum(map(len, plans)) * len(weight), 0
+    lens = make_lens(mask, SAMPLES[quality], spherical, cats_eye)
+    passes = _CHANNELS[chromatic > 0]
+    steps = len(lens.points)
+    reach = [float(r.abs().max()) + chromatic for r in radius]
+    plans = [tiles(h, w, r) for r in reach]
+    total, done = sum(map(len, plans)) * steps * len(passes), 0
+    decode = (lambda x: x) if linear else decode_srgb
     out = torch.empty_like(image)
     for i in range(b):
         if reach[i] < 0.5:
             out[i] = image[i]
-            done += len(plans[i]) * len(weight)
+            done += len(plans[i]) * steps * len(passes)
             continue
-        light = image[i] if linear else recover_highlights(image[i:i + 1], radius[i:i + 1], highlights)[0]
-        behind = None if background is None else background[i] if linear else decode_srgb(background[i])
-        for inner, outer in plans[i]:
-            base = done
+        lights = None if linear else find_clipped_lights(image[i], highlights)
+        for tile in plans[i]:
+            light, r, source = decode(tile.take(image[i])), tile.take(radius[i]), image[i][tile.inner]
+            if lights is not None:
+                light = lights.recover(light, r, tile)
+            behind = None if background is None else decode(tile.take(background[i]))
+            result = torch.empty_like(source)
+            for channels, share in passes:
+                base = done
 
-            def tick(k, base=base):
-                if progress is not None:
-                    progress(base + k + 1, total)
+                def tick(k, base=base):
+                    if progress is not None:
+                        progress(base + k + 1, total)
 
-            tile = _render(light[outer], radius[i][outer], mask, lens, weight,
-                           None if behind is None else behind[outer], (outer[1].start, outer[0].start), tick)
-            top, left = inner[0].start - outer[0].start, inner[1].start - outer[1].start
-            th, tw = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
-            tile, source = tile[top:top + th, left:left + tw], image[i][inner]
-            if linear:
-                same = (tile - source).abs() <= SAME * (1 + source.abs())
-            else:
-                tile = encode_srgb(tile)
-                same = (tile - source).abs() <= SAME
-            out[i][inner] = torch.where(same, source, tile)
-            done += len(weight)
-    return out
-
-
-def _render(light, radius, mask, lens, weight, background, origin, tick) -> Tensor:
-    """One tile: linear [h, w, 3] and radius [h, w] -> linear [h, w, 3]."""
-    h, w = radius.shape
-    if float(radius.abs().max()) < 0.5:
-        tick(len(weight) - 1)
-        return light
-    scene, lights = split_lights(light, radius)
-    points = build_points(scene, radius, background)
-    smooth = prefilter(points.colour[:h * w].view(h, w, 3), radius, len(weight)).reshape(-1, 3)
-    points = Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w:]]), points.coverage)
-    bins = light_bins(lights, radius)
-    radii = {s: math.copysign(step_radius(abs(s)), s) for s in bins}
-    # What hides one light hides its neighbours in depth as well: one visibility map for a group of steps.
-    groups = {s: s // LIGHT_GROUP for s in bins}
-    nearest = {g: min(radii[s] for s in bins if groups[s] == g) for g in groups.values()}
-    seen, visible = render_views(points, h, w, lens, weight, nearest.values(), origin, tick)
-    visible = dict(zip(nearest, visible, strict=True))
-    out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    for s, (at, light) in bins.items():
-        add_lights(out, at, light, visible[groups[s]], mask, radii[s])
-        tick(len(weight) - 1)
-    return out
-
-
-def _tiles(h: int, w: int, reach: float) -> list:
-    """[(inner, outer)] slices: outer is inner plus all that can reach it, on the grid of the background fill."""
-    halo = -(-math.ceil(reach + 16 + 3 * FILL_REACH) // FILL_REACH) * FILL_REACH
-    out = []
-    for y in range(0, h, TILE):
-        for x in range(0, w, TILE):
-            y1, x1 = min(y + TILE, h), min(x + TILE, w)
-            out.append(((slice(y, y1), slice(x, x1)),
-                        (slice(max(0, y - halo), min(h, y1 + halo)), slice(max(0, x - halo), min(w, x1 + halo)))))
+                shifted = r - chromatic * share * (r / max(2 * chromatic, 1e-6)).abs().clamp(max=1)
+                photo = render_tile(light, shifted, lens, tile.field, behind, tick)
+                result[..., channels] = tile.crop(photo)[..., channels]
+                done += steps
+            if not linear:
+                result = encode_srgb(result)
+            same = (result - source).abs() <= SAME * (1 + source.abs() * linear)
+            out[i][tile.inner] = torch.where(same, source, result)
     return out

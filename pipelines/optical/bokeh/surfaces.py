@@ -39,10 +39,11 @@ def local_range(radius: Tensor) -> tuple[Tensor, Tensor]:
     return window_min(r, 3)[0, 0], window_max(r, 3)[0, 0]
 
 
-def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = None) -> Points:
+def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = None, origin=(0, 0)) -> Points:
     """linear [H, W, 3], radius [H, W], background [H, W, 3] linear or None -> Points.
 
-    background replaces the colours of every surface that is not directly seen.
+    background replaces the colours of every surface that is not directly seen. origin (x, y): where this tile lies
+    in the picture.
     """
     h, w = radius.shape
     near, far = local_range(radius)
@@ -61,7 +62,7 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
         one = torch.ones_like(mix.alpha)
         parts.append(Points(grid[e[f]], mix.radius_behind[f], behind[f], one[f]))
         parts.append(Points(grid[e[b]], mix.radius_front[b], mix.front[b], mix.alpha[b]))
-        fill, fill_radius, reach = hidden_background(linear, radius, edge, far)
+        fill, fill_radius, reach = hidden_background(linear, radius, edge, (near + far) / 2, origin)
         # Blur uncovers what lies behind a silhouette only as far from it as the two surfaces part.
         hidden = (fill_radius - radius > (reach / 2).clamp(min=PARALLAX)) & ~edge
         g = hidden.reshape(-1).nonzero()[:, 0]
@@ -121,26 +122,25 @@ def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tenso
                    torch.where(is_front, behind[:, 3], own[:, 3]))
 
 
-def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor):
+def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tensor, origin=(0, 0)):
     """Extend the far side of every silhouette under the near side: (colour [H, W, 3], radius [H, W], reach [H, W]).
 
-    Push-pull from the clean pixels just behind a silhouette: each pixel takes the mean of those in the 3 x 3 cells
-    about its own, at the smallest power-of-two size at which they hold any; reach is that size in pixels.
+    middle [H, W] tells the two sides of a silhouette apart. Push-pull from the clean pixels just behind one: each
+    pixel takes the mean of those in the 3 x 3 cells about its own, at the smallest power-of-two size at which they
+    hold any; reach is that size in pixels.
     """
     h, w = radius.shape
-    strip = 4 * _WINDOW + 1
-    jump = window_max((edge & (far - radius > PARALLAX)).float()[None, None], strip)[0, 0] > 0
-    near_r = window_min(radius[None, None], strip)[0, 0]
-    seed = (jump & ~edge & (radius - near_r > PARALLAX)).float()
-    levels, size = _FILL_LEVELS, FILL_REACH
-    ph, pw = -h % size, -w % size
+    middle, beside = _spread(middle, edge, 2 * _WINDOW)
+    seed = (beside & ~edge & (radius > middle)).float()
+    size = FILL_REACH
+    left, top = origin[0] % size, origin[1] % size
     v = torch.cat([linear, radius[..., None], torch.ones_like(radius)[..., None]], -1) * seed[..., None]
-    v = F.pad(v.permute(2, 0, 1)[None], (0, pw, 0, ph))
+    v = F.pad(v.permute(2, 0, 1)[None], (left, -(left + w) % size, top, -(top + h) % size))
     pyramid = [v]
-    for _ in range(levels):
+    for _ in range(_FILL_LEVELS):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2) * 4)
     best, reach = None, None
-    for k in range(levels, -1, -1):
+    for k in range(_FILL_LEVELS, -1, -1):
         v = F.avg_pool2d(pyramid[k], 3, 1, 1)
         mean = v[:, :4] / v[:, 4:].clamp(min=1e-6)
         has = (v[:, 4:] > 0).float()
@@ -151,5 +151,15 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, far: Tensor)
             reach = F.interpolate(reach, scale_factor=2, mode="nearest")
             best = mean * has + best * (1 - has)
         reach = torch.where(has > 0, torch.full_like(reach, float(1 << k)), reach)
-    best = best[0, :, :h, :w]
-    return best[:3].permute(1, 2, 0), best[3], reach[0, 0, :h, :w]
+    best, reach = best[0, :, top:top + h, left:left + w], reach[0, 0, top:top + h, left:left + w]
+    return best[:3].permute(1, 2, 0), best[3], reach
+
+
+def _spread(value: Tensor, known: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """value [H, W], where known [H, W], carried outwards for so many pixels: (value, known)."""
+    both = torch.stack([value * known, known.float()])[None]
+    for _ in range(steps):
+        mean = F.avg_pool2d(both, 3, 1, 1)
+        mean = mean / mean[:, 1:].clamp(min=1e-9)
+        both = torch.where(both[:, 1:] > 0, both, mean)
+    return both[0, 0], both[0, 1] > 0

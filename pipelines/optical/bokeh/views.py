@@ -3,6 +3,7 @@ nearest wins; the mean over the aperture is the photograph. Occlusion is exact p
 import torch
 from torch import Tensor
 
+from .lens import Field, Lens
 from .surfaces import PARALLAX, Points
 
 _ID_BITS = 32
@@ -17,22 +18,20 @@ def depth_level(radius: Tensor) -> Tensor:
     return ((2.0 ** 15 - radius) * _DEPTH_STEPS).round().long().clamp(min=0)
 
 
-def render_views(points: Points, height: int, width: int, lens: Tensor, weight: Tensor, light_radii=(), origin=(0, 0),
-                 tick=None):
-    """Points seen through lens points [N, 2] of weight [N].
+def render_views(points: Points, height: int, width: int, lens: Lens, field: Field, light_radii=(), tick=None):
+    """Points of a tile of height x width, which lies at `field` in the picture, seen through the lens.
 
     Returns (seen [H, W, 4], visible [K, H, W]): the sum of weighted light with the weight that hit anything, and for
     each of light_radii the share of the lens from which nothing nearer than that radius stands in the way.
     A point of coverage a takes part in a share a of the views (stochastic transparency, Enderton et al. 2010), in a
-    fixed low-discrepancy order so that a static scene gives identical frames; origin is the (x, y) of these points
-    in the whole picture, so that tiles agree. tick(i) is called once per lens point.
+    fixed low-discrepancy order so that a static scene gives identical frames. tick(i) is called once per lens point.
     """
     dev = points.radius.device
     key = (depth_level(points.radius) << _ID_BITS) | torch.arange(len(points.radius), device=dev)
     soft = (points.coverage < 1).nonzero()[:, 0]
     soft_cover = points.coverage[soft]
-    at = points.at[soft] + torch.tensor(origin, dtype=torch.float32, device=dev)
-    start = torch.frac(at[:, 0] * 0.7548776662466927 + at[:, 1] * 0.5698402909980532)
+    at = points.at[soft] + torch.tensor([field.x, field.y], dtype=torch.float32, device=dev)
+    start = torch.frac(at[:, 0] * 0.7548776662466927 + at[:, 1] * 0.5698402909980532 + 128)
     x, y = points.at[:, 0].contiguous() + 1, points.at[:, 1].contiguous() + 1
     stride = width + 2
     buffer = torch.empty((height + 2) * stride, dtype=torch.int64, device=dev)
@@ -41,9 +40,12 @@ def render_views(points: Points, height: int, width: int, lens: Tensor, weight: 
     none = len(table) - 1
     out = torch.zeros(height * width, 4, device=dev)
     limits = (depth_level(torch.tensor([r - PARALLAX for r in light_radii])) << _ID_BITS).tolist()
+    focus_level = int(depth_level(torch.zeros(()))) << _ID_BITS
     visible = torch.zeros(len(limits), height, width, device=dev)
     visible_weight = 0.0
-    for i, ((px, py), wt) in enumerate(zip(lens.tolist(), weight.tolist(), strict=True)):
+    barrel = _Barrel(lens, field, height, width, dev) if lens.cats_eye else None
+    weights = zip(lens.points.tolist(), lens.behind.tolist(), lens.front.tolist(), strict=True)
+    for i, ((px, py), behind, front_weight) in enumerate(weights):
         tx = torch.add(x, points.radius, alpha=px).round_().clamp_(0, width + 1)
         ty = torch.add(y, points.radius, alpha=py).round_().clamp_(0, height + 1)
         to = ty.mul_(stride).add_(tx).long()
@@ -51,12 +53,31 @@ def render_views(points: Points, height: int, width: int, lens: Tensor, weight: 
         buffer.fill_(-1).scatter_reduce_(0, to, key, "amax")
         front = buffer.view(height + 2, stride)[1:-1, 1:-1]
         if limits and i % _VISIBILITY_STRIDE == 0:
-            visible_weight += wt
+            visible_weight += behind
             for k, limit in enumerate(limits):
-                visible[k].add_(front < limit, alpha=wt)
+                visible[k].add_(front < limit, alpha=behind)
         front = front.reshape(-1)
-        seen = torch.where(front < 0, none, front & _ID_MASK)
-        out.add_(table.index_select(0, seen), alpha=wt)
+        seen = table.index_select(0, torch.where(front < 0, none, front & _ID_MASK))
+        if lens.symmetric and barrel is None:
+            out.add_(seen, alpha=behind)
+        else:
+            share = torch.where(front > focus_level, front_weight, behind)
+            if barrel is not None:
+                share = share * barrel.passes(px, py)
+            out.addcmul_(seen, share[:, None])
         if tick is not None:
             tick(i)
     return out.view(height, width, 4), visible / max(visible_weight, 1e-9)
+
+
+class _Barrel:
+    """Which pixels' rays through a lens point also pass the shifted opening of the barrel."""
+
+    def __init__(self, lens: Lens, field: Field, height: int, width: int, device):
+        self.x, self.y = field.shift(torch.arange(width, device=device), torch.arange(height, device=device),
+                                     lens.cats_eye)
+        self.rim2 = lens.rim ** 2
+
+    def passes(self, px: float, py: float) -> Tensor:
+        """-> [H * W] 0 or 1."""
+        return ((px - self.x)[None] ** 2 + (py - self.y)[:, None] ** 2 <= self.rim2).reshape(-1).float()
