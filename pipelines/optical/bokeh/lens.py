@@ -1,11 +1,14 @@
 """The lens as the renderer needs it: points of the aperture, and how much light each passes on which side of focus."""
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ...optics.aperture import aperture_points, cell_light
+
+_CELLS = 192   # raster on which the nearest lens point is looked up
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,13 @@ class Lens:
     def rim(self) -> float:
         """Radius of the barrel's opening: it cuts nothing in the centre."""
         return max(1.0, float(self.points.norm(dim=-1).max()))
+
+    @cached_property
+    def nearest(self) -> Tensor:
+        """[C, C] over -1..1 in x and y: which lens point is nearest."""
+        c = (torch.arange(_CELLS, device=self.points.device) + 0.5) / _CELLS * 2 - 1
+        grid = torch.stack(torch.meshgrid(c, c, indexing="xy"), -1).reshape(-1, 2)
+        return torch.cdist(grid, self.points).argmin(1).view(_CELLS, _CELLS)
 
     def mask(self, radius: float) -> Tensor:
         return self.mask_front if radius < 0 else self.mask_behind

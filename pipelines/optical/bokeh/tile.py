@@ -3,13 +3,11 @@ import torch
 from torch import Tensor
 
 from .lens import Field, Lens
-from .lights import add_lights, light_bins, signed_radius, split_lights
+from .lights import gather_lights, split_lights
 from .prefilter import prefilter
+from .spread import add_lights
 from .surfaces import Points, build_points
 from .views import render_views
-
-# Depths apart at which it is told what hides a light, in pixels of radius, and how many there are at most.
-_VISIBILITY_STEP, _VISIBILITY_MAPS = 2.0, 16
 
 
 def render_tile(light: Tensor, radius: Tensor, lens: Lens, field: Field, background: Tensor | None, tick) -> Tensor:
@@ -27,17 +25,8 @@ def render_tile(light: Tensor, radius: Tensor, lens: Lens, field: Field, backgro
     points = build_points(scene, radius, background, (field.x, field.y))
     smooth = prefilter(points.colour[:h * w].view(h, w, 3), radius, count).reshape(-1, 3)
     points = Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w:]]), points.coverage)
-    bins = light_bins(lights, radius)
-    radii = {s: signed_radius(s) for s in bins}
-    # What hides one light hides its neighbours in depth as well: one visibility map for a group of steps.
-    span = max(radii.values(), default=0) - min(radii.values(), default=0)
-    group = {s: int(r // max(_VISIBILITY_STEP, span / (_VISIBILITY_MAPS - 1))) for s, r in radii.items()}
-    # A light shared by two steps may be one step nearer than its farther share is drawn.
-    nearest = {g: min(signed_radius(s - 1) for s in bins if group[s] == g) for g in group.values()}
-    seen, visible = render_views(points, h, w, lens, field, nearest.values(), tick)
-    visible = dict(zip(nearest, visible, strict=True))
+    lights = gather_lights(lights, radius)
+    seen, open_ = render_views(points, h, w, lens, field, lights, tick)
     out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    for s, (at, part) in bins.items():
-        add_lights(out, at, part, visible[group[s]], lens, field, radii[s])
-        tick(count - 1)
+    add_lights(out, lights, open_, lens, field, lambda _: tick(count - 1))
     return out

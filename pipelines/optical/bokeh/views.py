@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from .lens import Field, Lens
+from .lights import Lights
 from .surfaces import PARALLAX, Points
 
 _ID_BITS = 32
 _ID_MASK = (1 << _ID_BITS) - 1
 _DEPTH_STEPS = 64      # z-buffer steps per pixel of radius
 _GOLDEN = 0.6180339887498949
-_VISIBILITY_STRIDE = 4
 
 
 def depth_level(radius: Tensor) -> Tensor:
@@ -18,11 +18,11 @@ def depth_level(radius: Tensor) -> Tensor:
     return ((2.0 ** 15 - radius) * _DEPTH_STEPS).round().long().clamp(min=0)
 
 
-def render_views(points: Points, height: int, width: int, lens: Lens, field: Field, light_radii=(), tick=None):
+def render_views(points: Points, height: int, width: int, lens: Lens, field: Field, lights: Lights, tick=None):
     """Points of a tile of height x width, which lies at `field` in the picture, seen through the lens.
 
-    Returns (seen [H, W, 4], visible [K, H, W]): the sum of weighted light with the weight that hit anything, and for
-    each of light_radii the share of the lens from which nothing nearer than that radius stands in the way.
+    Returns (seen [H, W, 4], open [L, N] uint8): the sum of weighted light with the weight that hit anything, and
+    from which lens points nothing nearer stands before each of the lights.
     A point of coverage a takes part in a share a of the views (stochastic transparency, Enderton et al. 2010), in a
     fixed low-discrepancy order so that a static scene gives identical frames. tick(i) is called once per lens point.
     """
@@ -39,10 +39,11 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
                        torch.zeros(1, 4, device=dev)])
     none = len(table) - 1
     out = torch.zeros(height * width, 4, device=dev)
-    limits = (depth_level(torch.tensor([r - PARALLAX for r in light_radii])) << _ID_BITS).tolist()
+    # A thing hides a light if their images part by more than what silhouettes are told by.
+    limit = depth_level(lights.radius - PARALLAX) << _ID_BITS
+    light_x, light_y = lights.x.float() + 1, lights.y.float() + 1
+    open_ = torch.ones(len(limit), len(lens.points), dtype=torch.uint8, device=dev)
     focus_level = int(depth_level(torch.zeros(()))) << _ID_BITS
-    visible = torch.zeros(len(limits), height, width, device=dev)
-    visible_weight = 0.0
     barrel = _Barrel(lens, field, height, width, dev) if lens.cats_eye else None
     weights = zip(lens.points.tolist(), lens.behind.tolist(), lens.front.tolist(), strict=True)
     for i, ((px, py), behind, front_weight) in enumerate(weights):
@@ -51,12 +52,12 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
         to = ty.mul_(stride).add_(tx).long()
         to[soft] = torch.where(torch.frac(start + i * _GOLDEN) < soft_cover, to[soft], torch.zeros_like(soft))
         buffer.fill_(-1).scatter_reduce_(0, to, key, "amax")
-        front = buffer.view(height + 2, stride)[1:-1, 1:-1]
-        if limits and i % _VISIBILITY_STRIDE == 0:
-            visible_weight += behind
-            for k, limit in enumerate(limits):
-                visible[k].add_(front < limit, alpha=behind)
-        front = front.reshape(-1)
+        if len(limit):
+            tx, ty = (v.add(lights.radius, alpha=p).round_() for v, p in ((light_x, px), (light_y, py)))
+            inside = (tx >= 1) & (tx <= width) & (ty >= 1) & (ty <= height)
+            at = ty.clamp_(0, height + 1).mul_(stride).add_(tx.clamp_(0, width + 1)).long()
+            open_[:, i] = (buffer[at] < limit) | ~inside
+        front = buffer.view(height + 2, stride)[1:-1, 1:-1].reshape(-1)
         seen = table.index_select(0, torch.where(front < 0, none, front & _ID_MASK))
         if lens.symmetric and barrel is None:
             out.add_(seen, alpha=behind)
@@ -67,7 +68,7 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
             out.addcmul_(seen, share[:, None])
         if tick is not None:
             tick(i)
-    return out.view(height, width, 4), visible / max(visible_weight, 1e-9)
+    return out.view(height, width, 4), open_
 
 
 class _Barrel:
