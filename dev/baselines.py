@@ -2,7 +2,7 @@
 import torch
 import torch.nn.functional as F
 
-from rackfocus.pipelines.optical.bokeh.lights import scatter
+from rackfocus.pipelines.optical.bokeh.spread import scatter
 from rackfocus.pipelines.optics import aperture_kernel, aperture_mask
 
 

@@ -31,8 +31,18 @@ class BokehSynthesize(io.ComfyNode):
                 io.Combo.Input("quality", options=list(SAMPLES), default="best",
                                tooltip="best looks through more points of the lens; fast is for finding the look."),
                 io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5,
-                               tooltip="How much brighter than white a small clipped light is taken to be, so that its "
-                                       "disc glows. Walls and skies are left alone. 1: off."),
+                               tooltip="How many times white a small clipped light is taken to be, so that its disc "
+                                       "glows in the colour of its rim. Walls and skies are left alone. 1: off."),
+                io.Float.Input("cats_eye", default=0.0, min=0.0, max=1.0, step=0.05,
+                               tooltip="Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
+                                       "whole in the centre. 1: half of the opening is left in the corners."),
+                io.Float.Input("spherical", default=0.0, min=-1.0, max=1.0, step=0.05,
+                               tooltip="Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
+                                       "plane, soft discs with bright middles in front. Below 0: the other way round."),
+                io.Float.Input("chromatic", default=0.0, min=0.0, max=50.0, step=0.1,
+                               tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
+                                       "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
+                                       "the time."),
                 RefocusModelType.Input("model", optional=True, tooltip="Nothing connected: the optical engine."),
                 io.Mask.Input("aperture", optional=True,
                               tooltip="Shape of the opening, from ApertureShapeMask or any mask. Nothing: a circle."),
@@ -43,11 +53,13 @@ class BokehSynthesize(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, defocus, quality, highlights, model=None, aperture=None, background=None) -> io.NodeOutput:
+    def execute(cls, image, defocus, quality, highlights, cats_eye, spherical, chromatic, model=None, aperture=None,
+                background=None) -> io.NodeOutput:
         require_optical(model)
         image = check_image(image)
         out = render_bokeh(to_device(image), _on_device(defocus), aperture=to_device(aperture),
                            background=to_device(background), quality=quality, highlights=highlights,
+                           cats_eye=cats_eye, spherical=spherical, chromatic=chromatic * image.shape[2] / 1000,
                            progress=progress_bar())
         return io.NodeOutput(from_device(out))
 

@@ -59,7 +59,8 @@ CHANGES = {
     },
     "BokehSynthesize": {
         "image": (1 - IMAGE, {}), "defocus": (DefocusMap(-DEFOCUS.radius), {}), "quality": ("fast", {}),
-        "highlights": (1.0, {}), "aperture": (HALF, {}), "background": (random(1, 48, 64, 3, seed=3), {}),
+        "highlights": (1.0, {}), "cats_eye": (1.0, {}), "spherical": (1.0, {}), "chromatic": (30.0, {}),
+        "aperture": (HALF, {}), "background": (random(1, 48, 64, 3, seed=3), {}),
     },
     "DeblurAiF": {
         "image": (1 - IMAGE, {}), "strength": (0.0, {"defocus": DefocusMap(torch.full((1, 48, 64), 2.0))}),

@@ -67,7 +67,7 @@ def lens_cells(lens: Lens, size: int, radius: float) -> Tensor:
 def _barrel(size: int, radius: float, lens: Lens, x: Tensor, y: Tensor) -> Tensor:
     """[K, K]: where the barrel's opening, shifted by (x, y) radii, passes; its edge is one pixel wide."""
     c = (torch.arange(size, device=lens.points.device) - size // 2) / radius
-    return ((lens.rim - torch.hypot(c[None] - x, c[:, None] - y)) * radius + 0.5).clamp(0, 1)
+    return ((lens.rim - torch.hypot(c[None] - x, c[:, None] - y)) * radius + 1).clamp(0, 1)
 
 
 def _spread(out: Tensor, x: Tensor, y: Tensor, light: Tensor, kernel: Tensor):

@@ -33,39 +33,44 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
     at = points.at[soft] + torch.tensor([field.x, field.y], dtype=torch.float32, device=dev)
     start = torch.frac(at[:, 0] * 0.7548776662466927 + at[:, 1] * 0.5698402909980532 + 128)
     x, y = points.at[:, 0].contiguous() + 1, points.at[:, 1].contiguous() + 1
-    stride = width + 2
+    stride, none = width + 2, len(points.radius)
+    # One 16-byte element per point, red, green, blue and weight, and last the nothing that an empty pixel sees.
+    table = torch.zeros(none + 1, 4, device=dev)
+    table[:none, :3], table[:none, 3] = points.colour, 1
+    table = table.view(torch.complex128)[:, 0]
+    # Every array of the loop is made once: at this size making one costs more than filling it.
+    tx, ty, to = torch.empty_like(x), torch.empty_like(y), torch.empty_like(key)
     buffer = torch.empty((height + 2) * stride, dtype=torch.int64, device=dev)
-    table = torch.cat([torch.cat([points.colour, torch.ones_like(points.radius)[:, None]], 1),
-                       torch.zeros(1, 4, device=dev)])
-    none = len(table) - 1
+    front = torch.empty(height, width, dtype=torch.int64, device=dev)
+    seen = torch.empty(height * width, dtype=table.dtype, device=dev)
     out = torch.zeros(height * width, 4, device=dev)
     # A thing hides a light if their images part by more than what silhouettes are told by.
     limit = depth_level(lights.radius - PARALLAX) << _ID_BITS
     light_x, light_y = lights.x.float() + 1, lights.y.float() + 1
     open_ = torch.ones(len(limit), len(lens.points), dtype=torch.uint8, device=dev)
-    focus_level = int(depth_level(torch.zeros(()))) << _ID_BITS
+    in_front = torch.cat([points.radius, points.radius.new_zeros(1)]) < 0
     barrel = _Barrel(lens, field, height, width, dev) if lens.cats_eye else None
     weights = zip(lens.points.tolist(), lens.behind.tolist(), lens.front.tolist(), strict=True)
     for i, ((px, py), behind, front_weight) in enumerate(weights):
-        tx = torch.add(x, points.radius, alpha=px).round_().clamp_(0, width + 1)
-        ty = torch.add(y, points.radius, alpha=py).round_().clamp_(0, height + 1)
-        to = ty.mul_(stride).add_(tx).long()
+        torch.add(x, points.radius, alpha=px, out=tx).round_().clamp_(0, width + 1)
+        torch.add(y, points.radius, alpha=py, out=ty).round_().clamp_(0, height + 1)
+        to.copy_(ty.mul_(stride).add_(tx))
         to[soft] = torch.where(torch.frac(start + i * _GOLDEN) < soft_cover, to[soft], torch.zeros_like(soft))
-        buffer.fill_(-1).scatter_reduce_(0, to, key, "amax")
+        buffer.fill_(none).scatter_reduce_(0, to, key, "amax")
         if len(limit):
-            tx, ty = (v.add(lights.radius, alpha=p).round_() for v, p in ((light_x, px), (light_y, py)))
-            inside = (tx >= 1) & (tx <= width) & (ty >= 1) & (ty <= height)
-            at = ty.clamp_(0, height + 1).mul_(stride).add_(tx.clamp_(0, width + 1)).long()
+            lx, ly = (v.add(lights.radius, alpha=p).round_() for v, p in ((light_x, px), (light_y, py)))
+            inside = (lx >= 1) & (lx <= width) & (ly >= 1) & (ly <= height)
+            at = ly.clamp_(0, height + 1).mul_(stride).add_(lx.clamp_(0, width + 1)).long()
             open_[:, i] = (buffer[at] < limit) | ~inside
-        front = buffer.view(height + 2, stride)[1:-1, 1:-1].reshape(-1)
-        seen = table.index_select(0, torch.where(front < 0, none, front & _ID_MASK))
+        torch.bitwise_and(buffer.view(height + 2, stride)[1:-1, 1:-1], _ID_MASK, out=front)
+        light = torch.index_select(table, 0, front.view(-1), out=seen).view(torch.float32).view(-1, 4)
         if lens.symmetric and barrel is None:
-            out.add_(seen, alpha=behind)
+            out.add_(light, alpha=behind)
         else:
-            share = torch.where(front > focus_level, front_weight, behind)
+            share = torch.where(in_front[front.view(-1)], front_weight, behind)
             if barrel is not None:
                 share = share * barrel.passes(px, py)
-            out.addcmul_(seen, share[:, None])
+            out.addcmul_(light, share[:, None])
         if tick is not None:
             tick(i)
     return out.view(height, width, 4), open_

@@ -1,0 +1,111 @@
+"""The character of a lens: cat's eye, spherical aberration, axial colour."""
+import pytest
+import torch
+
+from rackfocus.pipelines.optical.bokeh import render_bokeh
+from rackfocus.pipelines.optics import DefocusMap, RefocusError, aperture_mask
+
+
+def discs(radius, places, size=241, light=1000.0, **options):
+    """The image [size, size, 3] of bright points at (x, y)."""
+    image = torch.zeros(1, size, size, 3)
+    for x, y in places:
+        image[0, y, x] = light
+    return render_bokeh(image, DefocusMap(torch.full((1, size, size), float(radius))), linear=True, **options)[0]
+
+
+def extent(disc, direction):
+    """How far the disc [h, w] spreads along a direction (x, y): its standard deviation."""
+    y, x = torch.meshgrid(*(torch.arange(n).float() for n in disc.shape), indexing="ij")
+    along = x * direction[0] + y * direction[1]
+    mean = (along * disc).sum() / disc.sum()
+    return float((((along - mean) ** 2 * disc).sum() / disc.sum()).sqrt())
+
+
+def rings(disc, radius):
+    """Mean light [3] of a centred disc's middle and of its rim."""
+    c = torch.arange(disc.shape[0]) - disc.shape[0] // 2
+    rho = torch.hypot(c[:, None].float(), c[None].float()) / abs(radius)
+    return disc[rho < 0.4].mean(0), disc[(rho > 0.75) & (rho < 0.92)].mean(0)
+
+
+@pytest.mark.parametrize("radius", [12, -12])
+def test_a_cats_eye_is_round_in_the_centre_and_narrow_towards_the_corners(radius):
+    middle = discs(radius, [(120, 120)], cats_eye=1.0)
+    assert (middle - discs(radius, [(120, 120)])).abs().sum() < 0.02 * middle.sum()
+    assert abs(extent(middle[..., 0], (1, 0)) / extent(middle[..., 0], (0, 1)) - 1) < 0.02
+    half = 0.5 ** 0.5
+    for x, y in ((215, 215), (25, 215)):
+        corner = discs(radius, [(x, y)], cats_eye=1.0)[..., 1]
+        outwards = (half, half) if x > 120 else (-half, half)
+        assert extent(corner, outwards) < 0.75 * extent(corner, (-outwards[1], outwards[0]))
+        halfway = discs(radius, [((x + 120) // 2, (y + 120) // 2)], cats_eye=1.0)[..., 1]
+        assert extent(corner, outwards) < 0.95 * extent(halfway, outwards)
+
+
+def test_a_cats_eye_takes_no_light():
+    places = [(120, 120), (215, 215)]
+    assert abs(discs(12, places, cats_eye=1.0).sum() / discs(12, places).sum() - 1) < 0.02
+
+
+@pytest.mark.parametrize("options", [{"cats_eye": 1.0}, {"spherical": 1.0}, {"spherical": -0.7}, {"chromatic": 4.0}])
+def test_a_flat_field_stays_flat_and_the_focal_plane_sharp(options):
+    radius = torch.linspace(-12, 12, 96)[None, None].expand(1, 72, 96)
+    flat = torch.full((1, 72, 96, 3), 0.5)
+    assert (render_bokeh(flat, DefocusMap(radius), **options) - 0.5).abs().max() < 1e-4
+    picture, slab = torch.rand(1, 72, 96, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(1, 72, 96)
+    slab[:, :, 60:] = 9.0
+    out = render_bokeh(picture, DefocusMap(slab), **options)
+    assert torch.equal(out[:, :, :54], picture[:, :, :54])
+    assert (out - render_bokeh(picture, DefocusMap(slab)))[:, :, 66:].abs().max() > 0.005
+
+
+def test_a_cats_eye_shapes_surfaces_as_it_shapes_lights():
+    """A bar too dim to be a light, in the corner: the part of the aperture that is cut blurs it less."""
+    image = torch.full((1, 160, 160, 3), 0.3)
+    image[:, 136:142, 136:142] = 0.6
+    defocus = DefocusMap(torch.full((1, 160, 160), 10.0))
+    plain, eye = (render_bokeh(image, defocus, linear=True, cats_eye=c)[0, ..., 0] - 0.3 for c in (0.0, 1.0))
+    out = (0.5 ** 0.5, 0.5 ** 0.5)
+    plain, eye = plain.clamp(min=1e-3) - 1e-3, eye.clamp(min=1e-3) - 1e-3
+    assert extent(eye, out) < 0.85 * extent(plain, out)
+
+
+def test_spherical_aberration_turns_over_at_the_focal_plane():
+    for amount, bubble in ((0.8, 16), (-0.8, -16)):
+        middle, rim = rings(discs(bubble, [(40, 40)], 81, spherical=amount), bubble)
+        assert rim[0] > 2 * middle[0]
+        middle, rim = rings(discs(-bubble, [(40, 40)], 81, spherical=amount), bubble)
+        assert middle[0] > 1.5 * rim[0]
+
+
+def test_spherical_aberration_keeps_the_light():
+    assert abs(discs(16, [(40, 40)], 81, spherical=0.8).sum() / 3000 - 1) < 0.02
+
+
+def test_axial_colour_is_green_behind_and_magenta_in_front():
+    behind, front = (discs(r, [(40, 40)], 81, chromatic=3.0) for r in (16, -16))
+    for disc in (behind, front):
+        assert (disc.sum((0, 1)) / 1000 - 1).abs().max() < 0.02      # white as a whole
+    c = torch.arange(81) - 40
+    rho = torch.hypot(c[:, None].float(), c[None].float())
+    outer = behind[(rho > 14) & (rho < 15.5)].mean(0)
+    assert outer[1] > 5 * outer[0] and outer[1] > 5 * outer[2]
+    outer = front[(rho > 17) & (rho < 18.5)].mean(0)
+    assert outer[0] > 5 * outer[1] and outer[2] > 5 * outer[1]
+
+
+def test_character_goes_with_any_aperture():
+    heart = aperture_mask(shape="heart")
+    plain = discs(14, [(40, 40)], 81, aperture=heart)
+    for options in ({"cats_eye": 0.5}, {"spherical": 0.5}, {"chromatic": 2.0}):
+        assert (discs(14, [(40, 40)], 81, aperture=heart, **options)[..., 1] > 0).float().mean() > 0.5 * (
+            plain[..., 1] > 0).float().mean()
+
+
+@pytest.mark.parametrize("options", [{"cats_eye": 1.5}, {"spherical": -2.0}, {"chromatic": -1.0},
+                                     {"cats_eye": float("nan")}])
+def test_wrong_character_is_one_sentence(options):
+    with pytest.raises(RefocusError, match="cats_eye must be from 0 to 1") as error:
+        discs(4, [(10, 10)], 21, **options)
+    assert "\n" not in str(error.value)
