@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from rackfocus.pipelines.optical.stacking import fuse_stack
-from rackfocus.pipelines.optical.stacking.align import exposure, register
+from rackfocus.pipelines.optical.stacking.align import exposure
 from rackfocus.pipelines.optical.stacking.bands import down, up
+from rackfocus.pipelines.optical.stacking.register import register
 from rackfocus.pipelines.optical.stacking.warp import Pose, coordinates, place, sample, similarity
 from rackfocus.pipelines.optics.errors import RefocusError
 from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
@@ -48,7 +49,7 @@ def border_error(a, b):
 ])
 def test_motion_is_found(theta):
     x = picture()
-    found = register(moved(x, theta, gain=1.1).mean(0), x.mean(0))
+    found = register(moved(x, theta, gain=1.1), x)
     assert border_error(found, torch.tensor(theta, dtype=torch.float64)) < 0.1
 
 

@@ -37,7 +37,7 @@ def align(frames: Callable[[int], Tensor], count: int, distortion: list[float], 
         if before is None:
             poses.append(Pose(torch.eye(2, 3, dtype=torch.float64), distortion[i]))
         else:
-            theta = register(decode_srgb(small).mean(0), decode_srgb(before).mean(0), pulse)
+            theta = register(small, before, pulse)
             step = similarity(theta)
             gain = exposure(small, before, step)
             step[:, 2] *= factor

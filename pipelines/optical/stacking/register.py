@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scipy.optimize import least_squares
 from torch import Tensor
 
+from ...optics.light import decode_srgb
 from .phase import WAVELENGTH, local_phase
 from .warp import Pose, coordinates, place, sample, similarity
 
@@ -14,42 +15,59 @@ from .warp import Pose, coordinates, place, sample, similarity
 COARSEST = 40
 # Phase is smooth: one pixel in so many of a row and of a column tells all.
 STRIDE = 3
+# This part of the short side is left out all round: what lies beyond a frame is not known.
+MARGIN = 1 / 16
 # A difference of phasors beyond this is occlusion, not misalignment.
 ROBUST = 0.1
 # Waves of equal height in both frames are in equal focus, and their phase is the surest.
 AGREEMENT = 4.0
+# sRGB value from which light may be clipped, also where exposure was lowered afterwards: the rim of a clipped disc
+# moves with the disc's size.
+CLIPPED = 0.95
 ITERATIONS = 30
-MARGIN = 2.0
 
 
 def register(moving: Tensor, fixed: Tensor, pulse: Callable[[], None] = lambda: None) -> Tensor:
-    """moving, fixed [H, W] light -> theta [4] float64 with fixed(p) = moving(similarity(theta) p)."""
-    levels = [(moving, fixed)]
+    """moving, fixed [3, H, W] sRGB -> theta [4] float64 with fixed(p) = moving(similarity(theta) p).
+
+    pulse is called often and may raise to cancel."""
+    levels = [(decode_srgb(moving).mean(0), decode_srgb(fixed).mean(0))]
     while min(levels[-1][0].shape) >= 2 * COARSEST:
         levels.append(tuple(F.avg_pool2d(x[None, None], 2)[0, 0] for x in levels[-1]))
     theta = np.zeros(4)
     for level in reversed(range(len(levels))):
         unit = np.array([1.0, 1.0, 0.5 ** level, 0.5 ** level])
-        theta = _fit(theta * unit, *levels[level], pulse) / unit
+        trusted = [torch.ones_like(x) if level else _unclipped(full)
+                   for x, full in zip(levels[level], (moving, fixed), strict=True)]
+        theta = _fit(theta * unit, *levels[level], *trusted, pulse) / unit
     return torch.from_numpy(theta)
 
 
-def _fit(theta: np.ndarray, moving: Tensor, fixed: Tensor, pulse: Callable[[], None]) -> np.ndarray:
+def _unclipped(image: Tensor) -> Tensor:
+    """[3, H, W] sRGB -> [H, W], 0 within a wavelength of a clipped pixel, else 1."""
+    r = round(WAVELENGTH)
+    clipped = (image.amax(0) >= CLIPPED).float()[None, None]
+    for window in ((1, 2 * r + 1), (2 * r + 1, 1)):
+        clipped = F.max_pool2d(clipped, window, 1, (window[0] // 2, window[1] // 2))
+    return 1 - clipped[0, 0]
+
+
+def _fit(theta: np.ndarray, moving: Tensor, fixed: Tensor, trust: Tensor, fixed_trust: Tensor,
+         pulse: Callable[[], None]) -> np.ndarray:
     """One level: Cauchy's robust loss of the phasors' difference, minimised by scipy.
 
     The gradient is the mean of both frames' (efficient second-order minimisation, Malis 2004)."""
     h, w = fixed.shape
-    start = min(STRIDE // 2, h - 1), min(STRIDE // 2, w - 1)
-    thin = (..., slice(start[0], None, STRIDE), slice(start[1], None, STRIDE))
+    thin = (..., slice(min(STRIDE // 2, h - 1), None, STRIDE), slice(min(STRIDE // 2, w - 1), None, STRIDE))
     p = coordinates(slice(0, h), slice(0, w), h, w, fixed.device)[thin]
-    margin = min(MARGIN * WAVELENGTH, h / 4, w / 4)
+    margin = MARGIN * min(h, w)
 
     def inner(q):
         return (q[0].abs() <= w / 2 - margin) & (q[1].abs() <= h / 2 - margin)
 
     (there, height), (here, here_height) = local_phase(moving), local_phase(fixed)
-    source = torch.cat([there, *_gradient(there), height], 1).flatten(0, 1)            # [2 * 7, H, W]
-    here, slope_x, slope_y, here_height = (x[thin] for x in (here, *_gradient(here), here_height))
+    source = torch.cat([there, *_gradient(there), height * trust], 1).flatten(0, 1)    # [2 * 7, H, W]
+    here, slope_x, slope_y, here_height = (x[thin] for x in (here, *_gradient(here), here_height * fixed_trust))
     reach = max(h, w) / 2                          # scale and rotation count in pixels at the border
     unit = np.array([1 / reach, 1 / reach, 1.0, 1.0])
 
