@@ -71,7 +71,7 @@ def test_align_brings_a_drifted_stack_back(scenes, seed):
         lost.append(psnr(fuse_stack(frames).image, t) - aligned)
         gained.append(aligned - psnr(fuse_stack(drift).image, t))
     assert np.mean(lost) < 0.7
-    assert max(lost) < 1.0
+    assert max(lost) < 0.85
     assert min(gained) > 6
 
 

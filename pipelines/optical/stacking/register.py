@@ -18,7 +18,7 @@ STRIDE = 3
 # This part of the short side is left out all round: what lies beyond a frame is not known.
 MARGIN = 1 / 16
 # A difference of phasors beyond this is occlusion, not misalignment.
-ROBUST = 0.1
+ROBUST = 0.05
 # Waves of equal height in both frames are in equal focus, and their phase is the surest.
 AGREEMENT = 4.0
 # sRGB value from which light may be clipped, also where exposure was lowered afterwards: the rim of a clipped disc
@@ -92,7 +92,7 @@ def _fit(theta: np.ndarray, moving: Tensor, fixed: Tensor, trust: Tensor, fixed_
         return at[v.tobytes()]
 
     found = least_squares(lambda v: once(v)[0], theta / unit, lambda v: once(v)[1], loss="cauchy", f_scale=ROBUST,
-                          max_nfev=ITERATIONS, xtol=1e-5, ftol=1e-8)
+                          max_nfev=ITERATIONS, xtol=1e-5, ftol=1e-7)
     return found.x * unit
 
 
