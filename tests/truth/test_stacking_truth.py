@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import map_coordinates
 
 from rackfocus.pipelines.optical.stacking import fuse_stack
 from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
@@ -35,19 +36,19 @@ def psnr(a, b, where=None):
 
 
 def drifted(frames, seed):
-    """Breathing up to 3 percent, shift 5 px, rotation 0.5 degrees, exposure 10 percent; the first frame stays."""
+    """Breathing up to 3 percent, shift 5 px at 480 wide, rotation 0.5 degrees, exposure 10 percent; the first frame
+    stays. Quintic splines: the drift itself is to cost as little as it can."""
     g = torch.Generator().manual_seed(seed)
     n, h, w, _ = frames.shape
-    y, x = torch.meshgrid(torch.arange(h) - (h - 1) / 2, torch.arange(w) - (w - 1) / 2, indexing="ij")
-    out = [frames[0]]
+    y, x = np.mgrid[:h, :w] - np.array([(h - 1) / 2, (w - 1) / 2])[:, None, None]
+    reach, out = 5 * w / 480, [frames[0]]
     for i in range(1, n):
         turn, dx, dy, light = (torch.rand(4, generator=g) * 2 - 1).tolist()
         scale, turn = 1 + 0.03 * i / (n - 1), math.radians(0.5 * turn)
         c, s = scale * math.cos(turn), scale * math.sin(turn)
-        at = torch.stack([(c * x - s * y + 5 * dx) * 2 / w, (s * x + c * y + 5 * dy) * 2 / h], -1)
-        f = F.grid_sample(frames[i].movedim(-1, 0)[None], at[None], mode="bicubic", padding_mode="reflection",
-                          align_corners=False)[0].movedim(0, -1).clamp(0, 1)
-        out.append(encode_srgb(decode_srgb(f) * (1 + 0.1 * light)))
+        at = [s * x + c * y + reach * dy + (h - 1) / 2, c * x - s * y + reach * dx + (w - 1) / 2]
+        f = np.stack([map_coordinates(p, at, order=5, mode="reflect") for p in frames[i].movedim(-1, 0).numpy()], -1)
+        out.append(encode_srgb(decode_srgb(torch.from_numpy(f).clamp(0, 1)) * (1 + 0.1 * light)))
     return torch.stack(out)
 
 
@@ -61,13 +62,27 @@ def test_fused_picture_is_near_truth(scenes, method, least):
         assert np.mean(gain) > 4
 
 
-def test_align_brings_a_drifted_stack_back(scenes):
-    """Costs about 1 dB against the stack without drift, of which the drift's own interpolation is 0.3."""
+@pytest.mark.parametrize("seed", [0, 1])
+def test_align_brings_a_drifted_stack_back(scenes, seed):
     lost, gained = [], []
     for frames, t, _ in scenes:
-        drift = drifted(frames, 0)
+        drift = drifted(frames, seed)
         aligned = psnr(fuse_stack(drift, align=True).image, t)
         lost.append(psnr(fuse_stack(frames).image, t) - aligned)
         gained.append(aligned - psnr(fuse_stack(drift).image, t))
-    assert np.mean(lost) < 1.3
+    assert np.mean(lost) < 0.7
+    assert max(lost) < 0.85
     assert min(gained) > 6
+
+
+def test_depth_keeps_colours_that_exist(scenes):
+    """Each pixel lies between the colours that two neighbouring frames have there; octaves do not keep that."""
+    for frames, _, _ in scenes:
+        low, high = torch.minimum(frames[:-1], frames[1:]) - 1e-5, torch.maximum(frames[:-1], frames[1:]) + 1e-5
+
+        def strange(method, frames=frames, low=low, high=high):
+            image = fuse_stack(frames, method=method).image
+            return float(1 - ((image >= low) & (image <= high)).all(-1).any(0).float().mean())
+
+        assert strange("depth") == 0
+        assert strange("pyramid") > 0.01

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from rackfocus.pipelines.optical.stacking import fuse_stack
-from rackfocus.pipelines.optical.stacking.align import exposure, register
+from rackfocus.pipelines.optical.stacking.align import exposure
 from rackfocus.pipelines.optical.stacking.bands import down, up
-from rackfocus.pipelines.optical.stacking.warp import Pose, coordinates, place, sample, similarity
+from rackfocus.pipelines.optical.stacking.register import register
+from rackfocus.pipelines.optical.stacking.warp import Pose, coordinates, place, sample, sample_sharply, similarity
 from rackfocus.pipelines.optics.errors import RefocusError
 from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
 
@@ -48,8 +49,32 @@ def border_error(a, b):
 ])
 def test_motion_is_found(theta):
     x = picture()
-    found = register(moved(x, theta, gain=1.1).mean(0), x.mean(0))
+    found = register(moved(x, theta, gain=1.1), x)
     assert border_error(found, torch.tensor(theta, dtype=torch.float64)) < 0.1
+
+
+def test_motion_is_found_in_spite_of_another_focus():
+    """The left half of one frame is as blurred as the right half of the other."""
+    x = picture()
+    soft = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x[None], (2, 2, 2, 2), mode="reflect"), 5, 1)[0]
+    left = (torch.arange(W) < W // 2).float()
+    theta = (0.01, math.radians(0.3), 2.0, -1.5)
+    found = register(moved(soft * left + x * (1 - left), theta), x * left + soft * (1 - left))
+    assert border_error(found, torch.tensor(theta, dtype=torch.float64)) < 0.2
+
+
+def test_resampling_keeps_fine_detail():
+    """Half a pixel to and fro costs a wave of three pixels at most 3 percent; bicubic alone takes more than 10."""
+    wave = (torch.arange(96) * 2 * math.pi / 3).sin().expand(1, 24, 96)
+    grid = coordinates(slice(0, 24), slice(0, 96), 24, 96)
+    half = torch.tensor([0.5, 0.0])[:, None, None]
+
+    def left(how):
+        back = how(how(wave, grid + half, 24, 96), grid - half, 24, 96)
+        return float(back[0, 12, 24:-24].std() / wave[0, 12, 24:-24].std())
+
+    assert left(sample_sharply) > 0.97
+    assert left(sample) < 0.9
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.1])

@@ -15,8 +15,6 @@ WINDOW = 0.01
 WEIGHT = 20.0
 
 
-def swallowed_light(light: Tensor, clipped: Tensor, sigma: float) -> Tensor:
-    """light [N, H, W] linear, clipped [1, H, W] 0..1 -> [N, H, W] >= 0, the light each frame lacks against the frame
-    that has most, within reach of a clipped pixel; 0 elsewhere. sigma: the window, in samples."""
-    total = gaussian(light, sigma)
-    return (total.amax(0) - total) * (gaussian(clipped, sigma) > 1e-4)
+def near_clipped(clipped: Tensor, sigma: float) -> Tensor:
+    """clipped [N, H, W] 0..1 -> [N, H, W], True within reach of a clipped pixel. sigma: the window, in samples."""
+    return gaussian(clipped, sigma) > 1e-4

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...optics.checks import check_image, size_of
 from ...optics.errors import RefocusError
 from ...optics.light import decode_srgb, encode_srgb
-from .warp import REACH, Pose, coordinates, inside, place, sample
+from .warp import REACH, Pose, coordinates, inside, place, sample_sharply
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Stack:
             b = int((q[axis].max() + (size - 1) / 2).ceil()) + REACH + 1
             cut.append(slice(min(max(a, 0), size - 1), min(max(b, 1), size)))
         part = self.frames[(i, *cut)].movedim(-1, 0).float()
-        x = sample(part, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
+        x = sample_sharply(part, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
         if pose.gain != 1:
             x = encode_srgb(decode_srgb(x) * pose.gain)
         return x, inside(q, height, width)

@@ -7,6 +7,7 @@ from torch import Tensor
 from ...optics.light import decode_srgb
 from . import lights
 from .bands import down
+from .filters import gaussian
 from .measure import QUARTER, coarse_measure, coarse_octaves
 from .source import Stack
 from .tiles import Tile, tiles
@@ -43,8 +44,11 @@ def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
             tick()
         measure[i] = coarse_measure(colour[None], octaves)[0]
     sigma = max(0.5, lights.WINDOW * max(height, width) / QUARTER)
-    for i, lack in enumerate(lights.swallowed_light(light, clipped, sigma)):
-        measure[i] += lights.WEIGHT * lack
+    for i in range(n):
+        light[i] = gaussian(light[i:i + 1], sigma)[0]      # frame by frame: the planes of all frames are held once
+    most, near = light.amax(0), lights.near_clipped(clipped, sigma)[0]
+    for i in range(n):
+        measure[i] += lights.WEIGHT * (most - light[i]) * near
     return measure
 
 
