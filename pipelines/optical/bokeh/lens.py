@@ -59,7 +59,7 @@ def make_lens(mask: Tensor, samples: int, spherical: float = 0.0, cats_eye: floa
 
 
 def _piled(mask: Tensor, amount: float) -> Tensor:
-    """Rays of an aberrated lens bunch up: brightness rho^4 towards the rim of the disc, or 1 - rho^4 on its far side."""
+    """Rays of an aberrated lens bunch up: brightness rho^4 towards the disc's rim, 1 - rho^4 on its other side."""
     c = (torch.arange(mask.shape[-1], device=mask.device) + 0.5) / mask.shape[-1] * 2 - 1
     rho = torch.hypot(c[:, None], c[None]).clamp(max=1) ** 4
     pile = rho if amount > 0 else 1 - rho
@@ -77,5 +77,5 @@ class Field:
 
     def shift(self, x: Tensor, y: Tensor, amount: float) -> tuple[Tensor, Tensor]:
         """Pixels of the tile -> shift of the barrel's opening in blur radii: amount in the corners."""
-        half = math.hypot(self.width, self.height) / 2
-        return (amount / half * (x + self.x + 0.5 - self.width / 2), amount / half * (y + self.y + 0.5 - self.height / 2))
+        each = amount * 2 / math.hypot(self.width, self.height)
+        return each * (x + self.x + 0.5 - self.width / 2), each * (y + self.y + 0.5 - self.height / 2)

@@ -53,7 +53,7 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
     if not highlights >= 1:
         raise RefocusError(f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped lights as they are.")
     if not 0 <= cats_eye <= 1 or not -1 <= spherical <= 1 or not 0 <= chromatic < 1000:
-        raise RefocusError(f"cats_eye {cats_eye:g}, spherical {spherical:g} and chromatic {chromatic:g} were given, but "
+        raise RefocusError(f"cats_eye {cats_eye:g}, spherical {spherical:g}, chromatic {chromatic:g} were given, but "
                            "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels.")
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)

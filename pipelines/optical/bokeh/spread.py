@@ -26,7 +26,7 @@ def add_lights(out: Tensor, lights: Lights, open_: Tensor, lens: Lens, field: Fi
         kernel = aperture_kernel(lens.mask(radius), abs(radius)) if radius else torch.ones(1, 1, device=out.device)
         cell = lens_cells(lens, kernel.shape[0], abs(radius))
         key = _groups(lights.x[which], lights.y[which], free[which], abs(radius), block, lens, field)
-        for number, members in sort_by(key).items():
+        for members in sort_by(key).values():
             i = which[members]
             light = lights.light[i] * share[members][:, None]
             image = kernel
