@@ -50,7 +50,8 @@ def estimate_depth(model: DepthModel, image: Tensor, *, meaning: str = "auto", n
     progress(PARTS * len(image), PARTS * len(image))
     if meaning == "metres":
         depth = 1 / depth.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
-        return DepthEstimate(depth, "metres", _tell(model, meaning, f"metres, {depth.min():.3g} to {depth.max():.3g} m"))
+        said = f"metres, {depth.min():.3g} to {depth.max():.3g} m"
+        return DepthEstimate(depth, "metres", _tell(model, meaning, said))
     top = float(depth.max())
     factor = 1 / (top * (nearest_m or 1.0)) if top > 0 else 1.0
     depth *= factor
