@@ -22,7 +22,7 @@ def fetch_file(file: WeightFile, models: Path) -> Path:
     came = Path(download(file, waiting))
     place = judge(file, came)
     if place.state != FOUND:
-        came.unlink()
+        shutil.rmtree(waiting, ignore_errors=True)
         raise RefocusError(f"{file.path} came as {place.said}: it was thrown away; fetch it again, and if that does "
                            "not help the source has changed and Rackfocus must be updated.")
     target = models / file.folder / file.name
