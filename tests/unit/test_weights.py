@@ -4,7 +4,7 @@ import io
 import json
 import re
 import sys
-from pathlib import Path
+import types
 
 import huggingface_hub
 import pytest
@@ -47,33 +47,38 @@ def models(tmp_path):
 
 
 class Hub:
-    """huggingface_hub's download, from memory. stops_after: bytes after which the connection breaks, once."""
+    """huggingface_hub's two steps, from memory: what is offered, and sending it.
+
+    stops_after: bytes after which the connection breaks, once. offer: what the metadata say, if not the truth.
+    """
 
     def __init__(self):
-        self.content, self.calls, self.stops_after, self.error, self.resumed = CONTENT, [], None, None, []
+        self.content, self.calls, self.stops_after, self.error, self.resumed, self.offer = CONTENT, [], None, {}, [], {}
 
-    def __call__(self, repository, path, *, revision=None, local_dir=None):
-        self.calls.append((repository, path, revision))
-        if self.error is not None:
-            raise self.error
-        part, target = Path(local_dir, ".cache", path + ".incomplete"), Path(local_dir, path)
-        for p in (part, target):
-            p.parent.mkdir(parents=True, exist_ok=True)
-        come = part.read_bytes() if part.exists() else b""
-        self.resumed.append(len(come))
+    def metadata(self, url):
+        path = url.split("/")[-1]
+        self.calls.append(url)
+        if path in self.error:
+            raise self.error[path]
+        told = {"size": len(self.content), "etag": "e" * 40, "location": "https://store.example/blob"}
+        return types.SimpleNamespace(**{**told, **self.offer})
+
+    def send(self, url, out, *, resume_size, headers, expected_size):
+        assert url == "https://store.example/blob" and "authorization" not in headers
+        self.resumed.append(resume_size)
         if self.stops_after is not None:
-            part.write_bytes(self.content[:self.stops_after])
+            out.write(self.content[resume_size:self.stops_after])
             self.stops_after = None
             raise ConnectionError("the line is dead")
-        target.write_bytes(come + self.content[len(come):])
-        part.unlink(missing_ok=True)
-        return str(target)
+        out.write(self.content[resume_size:])
 
 
 @pytest.fixture
 def hub(monkeypatch):
     fake = Hub()
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fake)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", fake.metadata)
+    monkeypatch.setattr(huggingface_hub.file_download, "http_get", fake.send)
+    monkeypatch.setattr(hub_errors, "build_hf_headers", lambda: {"authorization": "Bearer secret"})
     return fake
 
 
@@ -219,7 +224,7 @@ def test_fetch_shows_the_licence_asks_and_puts_a_right_file_in_its_place(manifes
     assert fetch(models) == 0
     said = capsys.readouterr().out
     assert "Apache-2.0" in said and "21,000 bytes" in said and "models/loras" in said
-    assert hub.calls == [("some/repo", "one.safetensors", "a" * 40)]
+    assert hub.calls == [f"https://huggingface.co/some/repo/resolve/{'a' * 40}/one.safetensors"]
     assert [p for p in models.rglob("*") if p.is_file()] == [models / "loras" / "one.safetensors"]
     assert not (models / WAITING_ROOM).exists()
     assert main(["check", "--models", str(models)]) == 0
@@ -237,10 +242,10 @@ def test_what_is_here_is_not_fetched_again(manifest, models, hub, capsys):
     manifest(entry("a.safetensors", group="g"), entry("b.safetensors", group="g"), entry())
     for _ in range(2):
         assert fetch(models, "--yes") == 0
-    assert [c[1] for c in hub.calls] == ["a.safetensors", "one.safetensors"]
+    assert [c.split("/")[-1] for c in hub.calls] == ["a.safetensors", "one.safetensors"]
     assert "nothing to fetch" in capsys.readouterr().out
     assert fetch(models, "--yes", "--only", "b.safetensors") == 0
-    assert hub.calls[-1][1] == "b.safetensors" and len(hub.calls) == 3
+    assert hub.calls[-1].endswith("/main/b.safetensors") and len(hub.calls) == 3
 
 
 def test_only_names_a_file_of_the_engine(manifest, models, hub, capsys):
@@ -262,7 +267,7 @@ def test_a_broken_download_goes_on_where_it_stopped(manifest, models, hub, capsy
 
 def test_ctrl_c_keeps_what_has_come(manifest, models, hub, capsys):
     manifest(entry())
-    hub.error = KeyboardInterrupt()
+    hub.error["one.safetensors"] = KeyboardInterrupt()
     assert fetch(models, "--yes") == 1
     assert "fetch again to go on" in capsys.readouterr().err
 
@@ -271,7 +276,7 @@ def test_ctrl_c_keeps_what_has_come(manifest, models, hub, capsys):
                                            (b"", "0 bytes")])
 def test_a_wrong_file_never_gets_a_place(manifest, models, hub, capsys, content, said):
     manifest(entry())
-    hub.content = content
+    hub.content, hub.offer = content, {"size": None}
     assert fetch(models, "--yes") == 1
     error = capsys.readouterr().err
     assert said in error and "thrown away" in error
@@ -300,35 +305,54 @@ def test_a_wrong_file_in_the_place_is_not_overwritten(manifest, models, hub, cap
     (hub_errors.RepositoryNotFoundError, "does not exist or is private"),
     (hub_errors.RevisionNotFoundError, "at revision main"),
     (hub_errors.EntryNotFoundError, r"has no one\.safetensors"),
-    (hub_errors.LocalEntryNotFoundError, "check network and disk"),
-    (RuntimeError, "check network and disk"),
+    (hub_errors.OfflineModeIsEnabled, "check network and disk"), (RuntimeError, "check network and disk"),
 ])
 def test_what_the_hub_refuses_is_one_sentence(manifest, models, hub, capsys, kind, said):
     manifest(entry())
-    hub.error = hub_error(kind)
+    hub.error["one.safetensors"] = hub_error(kind)
     assert fetch(models, "--yes") == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and re.search(said, lines[0]) and "Traceback" not in lines[0]
 
 
-def test_one_refusal_does_not_stop_the_others(manifest, models, hub, monkeypatch):
+def test_one_refusal_does_not_stop_the_others(manifest, models, hub):
     manifest(entry("gated.safetensors"), entry())
-    real = hub.__call__
-
-    def some(repository, path, **more):
-        if path.startswith("gated"):
-            raise hub_error(hub_errors.GatedRepoError)
-        return real(repository, path, **more)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", some)
+    hub.error["gated.safetensors"] = hub_error(hub_errors.GatedRepoError)
     assert fetch(models, "--yes") == 1
     assert (models / "loras" / "one.safetensors").exists()
 
 
-def test_a_full_disk_is_told_before_it_is_filled(manifest, models, hub, capsys):
-    manifest(entry(bytes=10 ** 18))
+@pytest.mark.parametrize("offer", [{"size": 5}, {"etag": "a" * 64}])
+def test_a_changed_source_is_refused_before_anything_comes(manifest, models, hub, capsys, offer):
+    manifest(entry())
+    hub.offer = offer
     assert fetch(models, "--yes") == 1
-    assert "make room" in capsys.readouterr().err and not hub.calls
+    assert "nothing was fetched" in capsys.readouterr().err and not hub.resumed
+
+
+def test_the_hubs_own_hash_serves_where_the_manifest_has_none(manifest, models, hub, capsys):
+    manifest(entry(bytes=None, sha256=None))
+    hub.offer = {"etag": "a" * 64}
+    assert fetch(models, "--yes") == 1
+    assert "something else than the hub says" in capsys.readouterr().err
+    hub.offer = {"etag": SHA}
+    assert fetch(models, "--yes") == 0
+
+
+def test_parts_of_two_versions_are_never_joined(manifest, models, hub):
+    manifest(entry(bytes=None, sha256=None))
+    hub.stops_after, hub.offer = 7000, {"etag": "b" * 40}
+    assert fetch(models, "--yes") == 1
+    hub.content, hub.offer = b"a new version", {"etag": "c" * 40}
+    assert fetch(models, "--yes") == 0
+    assert hub.resumed == [0, 0] and (models / "loras" / "one.safetensors").read_bytes() == b"a new version"
+
+
+def test_a_full_disk_is_told_before_it_is_filled(manifest, models, hub, capsys):
+    manifest(entry(bytes=None))
+    hub.offer = {"size": 10 ** 18}
+    assert fetch(models, "--yes") == 1
+    assert "make room" in capsys.readouterr().err and not hub.resumed
 
 
 @pytest.mark.parametrize("arguments", [[], ["fetch"], ["fetch", "optical"], ["check", "nothing"], ["burn"]])

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-CONTENT = os.urandom(1 << 16) * 48   # 3 MiB
+CONTENT = os.urandom(1 << 16) * 576   # 36 MiB: the library writes 10 at a time
 COMMIT = "c" * 40
 
 
