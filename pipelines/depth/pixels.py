@@ -19,8 +19,8 @@ _FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}   # P
 class Pixels:
     """How a picture becomes pixel_values.
 
-    size: (height, width) aimed at, None: the picture's own. keep_aspect: one scale for both sides, the one nearer
-    to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None is 0 and 1.
+    size: (height, width) aimed at, None: the picture's own, rounded down. keep_aspect: one scale for both sides, the
+    one nearer to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None is 0 and 1.
     reflect: ZoeDepth's mirrored border of 3 sqrt(side / 2) pixels, cut off again afterwards.
     """
     size: tuple[int, int] | None = (518, 518)
@@ -38,7 +38,7 @@ class Pixels:
 
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Size of the picture -> size of pixel_values."""
-        if self.size is None:   # GLPN rounds down
+        if self.size is None:
             return tuple(max(1, int(side // self.multiple)) * int(self.multiple) for side in (height, width))
         scales = [self.size[0] / height, self.size[1] / width]
         if self.keep_aspect:
@@ -97,19 +97,19 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
                            "known: use another depth model, for example Depth Anything V2.")
     c = {**_USUAL["DPT" if family == "PromptDepthAnything" else family],
          **{k: v for k, v in config.items() if v is not None}}
-    normalise = c.get("do_normalize", True)
+    normalise, size = c.get("do_normalize", True), None
+    if family != "GLPN" and c.get("do_resize", True):
+        size = _size(c["size"])
     return Pixels(
-        size=_size(c.get("size"), family) if c.get("do_resize", True) else None,
+        size=size,
         keep_aspect=bool(c.get("keep_aspect_ratio", False)),
-        multiple=c.get("size_divisor") or 32 if family == "GLPN" else c.get("ensure_multiple_of") or 1,
+        multiple=c.get("ensure_multiple_of" if size else "size_divisor") or 1,
         mode=_FILTERS.get(c["resample"], "bilinear"), antialias=family not in ("DepthPro", "ZoeDepth"),
         align_corners=family == "ZoeDepth", mean=tuple(c["image_mean"]) if normalise else None,
         std=tuple(c["image_std"]) if normalise else None, reflect=family == "ZoeDepth" and bool(c.get("do_pad")))
 
 
-def _size(size, family):
-    if family == "GLPN":
-        return None
+def _size(size):
     if isinstance(size, dict):
         size = (size["height"], size["width"]) if "height" in size else (size["shortest_edge"],) * 2
     return (size, size) if isinstance(size, int) else tuple(size)

@@ -150,6 +150,16 @@ def test_zoedepth_is_prepared_and_cut_as_transformers_does():
     assert pixels.border(60, 81) == (16, 19) and Pixels().border(60, 81) == (0, 0)
 
 
+def test_processors_that_do_not_resize_round_down_to_what_they_divide_by():
+    raw = {"image_processor_type": "DPTImageProcessor", "do_resize": False, "size_divisor": 14, "size": {"height": 384,
+           "width": 384}}
+    assert pixels_of(raw, "dpt", "m").target(100, 60) == (98, 56)
+    old = {"feature_extractor_type": "DPTFeatureExtractor", "size": 384, "resample": 2}
+    assert pixels_of(old, "dpt", "m").target(100, 60) == (384, 384) and pixels_of(old, "dpt", "m").mode == "bilinear"
+    with pytest.raises(RefocusError, match="by CHMv2ImageProcessor"):
+        pixels_of({"image_processor_type": "CHMv2ImageProcessor"}, "chmv2", "m")
+
+
 def test_reflection_goes_on_past_the_far_side():
     x = torch.arange(3.0)
     assert reflected(x, 5).tolist() == [1, 0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2, 1]
