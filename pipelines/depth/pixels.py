@@ -20,8 +20,8 @@ class Pixels:
     """How a picture becomes pixel_values.
 
     size: (height, width) aimed at, None: the picture's own, rounded down. keep_aspect: one scale for both sides, the
-    one nearer to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None is 0 and 1.
-    reflect: ZoeDepth's mirrored border of 3 sqrt(side / 2) pixels, cut off again afterwards.
+    one nearer to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None
+    is 0 and 1. reflect: ZoeDepth's mirrored border of 3 sqrt(side / 2) pixels, cut off again afterwards.
     """
     size: tuple[int, int] | None = (518, 518)
     keep_aspect: bool = True
