@@ -189,6 +189,19 @@ def load_like(model, **other):
     return type(model)(**{**{k: getattr(model, k) for k in model.__dataclass_fields__}, **other})
 
 
+@pytest.mark.parametrize("reflect", [False, True])
+def test_depth_lies_on_the_picture(models, reflect):
+    """A network that gives back the brightness it sees: its map is the picture's, also where a border was cut off."""
+    class Same(torch.nn.Module):
+        def forward(self, pixel_values):
+            return type("Out", (), {"predicted_depth": pixel_values.mean(1)})
+
+    pixels = Pixels(size=None, multiple=1, mean=None, std=None, reflect=reflect)
+    image = picture(1, 37, 52)
+    made = estimate_depth(load_like(models["dpt"], net=Same(), pixels=pixels), image).depth
+    assert torch.allclose(made, image.mean(-1) / image.mean(-1).max(), atol=1e-6)
+
+
 def test_values_that_are_no_numbers_are_refused(models):
     class Broken(torch.nn.Module):
         def forward(self, pixel_values):
