@@ -17,6 +17,9 @@ NAME = "depth_anything_v2_vits_fp16.safetensors"
 SIZES = {"vits": (384, 12, (48, 96, 192, 384), 64), "vitb": (768, 12, (96, 192, 384, 768), 128),
          "vitl": (1024, 24, (256, 512, 1024, 1024), 256)}
 
+# The encoder layers, counted from 1, that the authors' second version hands to its head.
+TAPPED = {"vits": [3, 6, 9, 12], "vitb": [3, 6, 9, 12], "vitl": [5, 12, 18, 24]}
+
 
 def layout(width, layers, neck, fusion, *, grid=37, head=32) -> dict[str, tuple]:
     """Authors' names and shapes, written out by hand."""
@@ -77,8 +80,10 @@ def test_public_files_map_to_the_byte_and_every_tensor_is_used(size):
     public = next(f for f in weight_files("depth") if size in f.path)
     assert file_size(shapes) == public.bytes
     state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    config = original_config(state, public.path)
+    assert config["backbone_config"]["out_indices"] == TAPPED[size]
     with torch.device("meta"):
-        wanted = model_of(original_config(state, public.path)).state_dict()
+        wanted = model_of(config).state_dict()
     got = renamed(state, set(wanted))
     assert got.keys() == wanted.keys() and all(got[k].shape == wanted[k].shape for k in wanted)
 
