@@ -57,8 +57,9 @@ class Pixels:
         if size != tuple(x.shape[-2:]):
             corners = {} if self.mode.startswith("nearest") else {"align_corners": self.align_corners}
             smooth = self.antialias and self.mode in ("bilinear", "bicubic")
-            x = F.interpolate(x, size, mode=self.mode, antialias=smooth, **corners)
-            x = x.clamp(0, 1)   # bicubic overshoots
+            # Bicubic overshoots at edges; 8-bit processors cut that off after each axis.
+            for step in ((x.shape[-2], size[1]), size):
+                x = F.interpolate(x, step, mode=self.mode, antialias=smooth, **corners).clamp(0, 1)
         if self.mean is None:
             return x
         mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device)[:, None, None] for v in (self.mean, self.std))
