@@ -15,6 +15,8 @@ import re
 import uuid
 from pathlib import Path
 
+from rackfocus.weights import model_entries
+
 from .paths import COMFY_VERSION, ROOT
 from .widgets import UPLOADS, inputs_of, stored_order
 from .workflow import WorkflowError, compatible
@@ -165,6 +167,7 @@ class Flow:
 
     def _entry(self, node, sockets, outgoing, order):
         values = []
+        models = model_entries(node.given.values())
         for entry in stored_order(node.info):
             value = entry if isinstance(entry, str) else node.given.get(entry.name, entry.default)
             values.append(entry.default if isinstance(value, Output) else value)
@@ -175,7 +178,7 @@ class Flow:
         entry = {
             "id": node.id, "type": node.info["name"], "pos": list(node.at), "size": list(node.size), "flags": {},
             "order": order, "mode": node.mode, "inputs": sockets, "outputs": outputs,
-            "properties": node.properties, "widgets_values": values,
+            "properties": {**node.properties, **({"models": models} if models else {})}, "widgets_values": values,
         }  # fmt: skip
         extras = {"title": node.title, "color": node.color, "bgcolor": node.bgcolor}
         return {**entry, **{name: value for name, value in extras.items() if value}}

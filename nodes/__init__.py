@@ -1,10 +1,11 @@
 """The node classes, listed for the host. The only part of the pack that knows ComfyUI."""
 from .aperture import ApertureShapeMask
 from .blur import BokehSynthesize, DeblurAiF
+from .depth import RefocusDepth
 from .lens import RefocusLens
 from .model import LoadRefocusModel
 from .rack import RefocusRack
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
-NODES = [LoadRefocusModel, RefocusLens, RefocusRack, ApertureShapeMask, BokehSynthesize, DeblurAiF,
+NODES = [LoadRefocusModel, RefocusDepth, RefocusLens, RefocusRack, ApertureShapeMask, BokehSynthesize, DeblurAiF,
          FocalStackGenerate, SelectFocusFrame, StackFuse]

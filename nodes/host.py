@@ -1,8 +1,10 @@
-"""What the nodes share of ComfyUI: schema, types, device, progress, interruption."""
+"""What the nodes share of ComfyUI: schema, types, folders, device, progress, interruption."""
 import dataclasses
+import os
 
 import comfy.model_management as mm
 import comfy.utils
+import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -13,6 +15,10 @@ CATEGORY = "Rackfocus"
 # REFOCUS_MODEL  pipelines.engines.RefocusModel: the engine's name
 DefocusMapType = io.Custom("DEFOCUS_MAP")
 RefocusModelType = io.Custom("REFOCUS_MODEL")
+
+# models/refocus; extra_model_paths.yaml may name further folders under this key. Any kind of file is listed.
+REFOCUS_FOLDER = "refocus"
+folder_paths.add_model_folder_path(REFOCUS_FOLDER, os.path.join(folder_paths.models_dir, REFOCUS_FOLDER))
 
 _KNOWN = {f.name for f in dataclasses.fields(io.Schema)}
 

@@ -4,7 +4,7 @@ import os
 import folder_paths
 from comfy_api.latest import io
 
-from ..pipelines.engines import ENGINES, RefocusModel, weight_files
+from ..pipelines.engines import ENGINES, RefocusModel, still_needed, weight_files
 from ..pipelines.optics import RefocusError
 from .host import CATEGORY, RefocusModelType, Schema
 
@@ -15,7 +15,7 @@ def missing_files(engine: str) -> list:
         names = folder_paths.get_filename_list(f.folder)
         return any(os.path.basename(n) == os.path.basename(f.path) for n in names)
 
-    return [f for f in weight_files(engine) if not present(f)]
+    return still_needed(weight_files(engine), present)
 
 
 def why_not(engine: str) -> str | None:

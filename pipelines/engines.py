@@ -1,5 +1,6 @@
 """The engines of the pack, one line each, and the files that each one needs."""
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class RefocusModel:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of weights_manifest.json; None where no source tells."""
+    """One file of weights_manifest.json; None where no source tells. One file of a group is enough (None: no group)."""
     engine: str
     repository: str
     path: str
@@ -40,6 +41,12 @@ class WeightFile:
     bytes: int | None
     sha256: str | None
     licence: str | None
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its place below the host folder: its own name, below the repository's where folders keep it apart."""
+        return f"{self.repository.split('/')[-1]}/{self.path}" if "/" in self.path else self.path
 
     def __str__(self):
         size = "size unknown" if self.bytes is None else f"{self.bytes:,} bytes"
@@ -47,7 +54,19 @@ class WeightFile:
                 f"models/{self.folder}")
 
 
-def weight_files(engine: str) -> list[WeightFile]:
-    """The files an engine needs, in the manifest's order; empty for one that needs none."""
+def weight_files(engine: str | None = None) -> list[WeightFile]:
+    """The files an engine needs (None: all engines), in the manifest's order; empty for one that needs none."""
     files = json.loads(MANIFEST.read_text(encoding="utf-8"))["files"]
-    return [WeightFile(**f) for f in files if f["engine"] == engine]
+    return [WeightFile(**f) for f in files if engine in (None, f["engine"])]
+
+
+def still_needed(files: list[WeightFile], present: Callable[[WeightFile], bool]) -> list[WeightFile]:
+    """Those that are not present and whose group has no other file that is; of a group the first stands for all."""
+    have = [f for f in files if present(f)]
+    done, needed = {f.group for f in have if f.group}, []
+    for f in files:
+        if f in have or f.group in done:
+            continue
+        done |= {f.group} - {None}
+        needed.append(f)
+    return needed

@@ -22,7 +22,7 @@ def python(source, cwd):
 
 
 def code(root):
-    return [path for name in ("nodes", "pipelines") for path in root.glob(f"{name}/**/*.py")]
+    return [path for name in ("nodes", "pipelines", "weights") for path in root.glob(f"{name}/**/*.py")]
 
 
 def test_wheel_holds_every_module(root, tmp_path):

@@ -2,6 +2,7 @@
 import pytest
 import torch
 
+from rackfocus.dev import tiny_depth
 from rackfocus.dev.comfy_library import use_comfy
 
 use_comfy()
@@ -42,6 +43,9 @@ CHANGES = {
         "shape": ("heart", {}), "blades": (6, {}), "roundness": (0.5, {"blades": 5}), "rotation": (20.0, {"blades": 5}),
         "squeeze": (2.0, {}), "inner": (0.9, {"shape": "ring"}), "offset": (0.9, {"shape": "cats_eye"}),
         "image": (random(1, 20, 30, 3), {}),
+    },
+    "RefocusDepth": {
+        "image": (1 - IMAGE, {}), "model": ("metric", {}), "meaning": ("metres", {}), "nearest_m": (2.0, {}),
     },
     "RefocusLens": {
         "depth": (DEPTH.flip(2), {}), "depth_kind": ("inverted", {}), "focus_by": ("automatic", {}),
@@ -84,6 +88,7 @@ CHANGES = {
 # What must be connected or differs from the widget's default.
 BASE = {
     "LoadRefocusModel": {}, "ApertureShapeMask": {},
+    "RefocusDepth": {"image": IMAGE, "model": "relative"},
     "RefocusLens": {"depth": DEPTH},
     "RefocusRack": {"depth": DEPTH, "keyframes": "0: 0.1, 0.1; 3: 0.9, 0.9"},
     "BokehSynthesize": {"image": IMAGE, "defocus": DEFOCUS},
@@ -134,6 +139,28 @@ def previews(monkeypatch, tmp_path):
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def depth_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("refocus")
+    tiny_depth.save("anything", folder / "relative")
+    tiny_depth.save("anything_metric", folder / "metric")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def depth_models(monkeypatch, depth_folder):
+    """The host's refocus folder holds two depth models; use(folder) makes it another one."""
+    import folder_paths
+
+    def use(folder):
+        monkeypatch.setitem(folder_paths.folder_names_and_paths, "refocus", ([str(folder)], set()))
+        folder_paths.filename_list_cache.pop("refocus", None)
+
+    use(depth_folder)
+    yield use
+    folder_paths.filename_list_cache.pop("refocus", None)
+
+
 @pytest.mark.parametrize("node_id, name", [(n, i) for n, inputs in CHANGES.items() for i in inputs])
 def test_every_input_has_an_effect(node_id, name):
     value, context = CHANGES[node_id][name]
@@ -150,7 +177,7 @@ def test_every_input_has_an_effect(node_id, name):
 def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
         inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"}
-        assert inputs == set(CHANGES[node_id]), node_id
+        assert inputs == set(CHANGES[node_id]) - {"model"}, node_id
 
 
 def test_model_inputs_choose_the_engine():
@@ -175,6 +202,46 @@ def test_an_engine_without_its_files_says_what_to_get():
     assert "\n" not in said
     with pytest.raises(ValueError, match="learn2refocus"):
         run("LoadRefocusModel", engine="learn2refocus")
+
+
+def test_depth_lists_the_models_and_says_what_to_get(depth_models, tmp_path):
+    node = BY_ID["RefocusDepth"]
+
+    def options():
+        return next(i for i in node.define_schema().inputs if i.id == "model").options
+
+    assert options() == ["metric", "relative"]
+    assert node.validate_inputs(model="relative") is True and node.validate_inputs() is True
+    assert "one of metric, relative is needed" in node.validate_inputs(model="gone")
+    depth_models(tmp_path)
+    assert options() == ["none installed"]
+    said = node.validate_inputs(model="none installed")
+    for part in ("depth_anything_v2_vits_fp16.safetensors", "Kijai/DepthAnythingV2-safetensors", "49,595,202 bytes",
+                 "cc-by-4.0", "into models/refocus", "Depth Pro", "config.json"):
+        assert part in said
+    assert "\n" not in said
+    with pytest.raises(ValueError, match="no depth model is installed"):
+        run("RefocusDepth", image=IMAGE, model="none installed")
+
+
+def test_depth_goes_to_the_lens_with_its_kind():
+    clip = torch.cat([IMAGE, 1 - IMAGE])
+    depth, kind, info = run("RefocusDepth", image=clip, model="metric")
+    assert depth.shape == (2, 48, 64) and kind == "metres" and info.startswith("metric (depth_anything): metres")
+    lens = run("RefocusLens", depth=depth, depth_kind=kind, image=clip, focus_by="distance",
+               focus_distance=float(depth.median()))
+    assert lens[0].radius.shape == (2, 48, 64) and float(lens[0].radius.min()) < 0 < float(lens[0].radius.max())
+    assert run("RefocusDepth", image=clip, model="relative")[1] == "disparity"
+    assert run("RefocusDepth", image=clip, model="relative", nearest_m=3.0)[1] == "inverse_metres"
+
+
+def test_depth_leaves_no_model_behind():
+    import gc
+
+    import comfy.model_management as mm
+    run("RefocusDepth", **BASE["RefocusDepth"])
+    gc.collect()
+    assert not [m for m in mm.current_loaded_models if m.model is not None]
 
 
 def test_text_tells_the_blur_and_the_limits():
@@ -216,7 +283,8 @@ def test_keyframes_are_checked_before_anything_runs():
 
 def test_inputs_are_not_written_to():
     image, depth, stack = IMAGE.clone(), DEPTH.clone(), STACK.clone()
-    for node_id in ("RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"):
+    for node_id in ("RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate",
+                    "StackFuse"):
         run(node_id, **BASE[node_id])
     assert torch.equal(image, IMAGE) and torch.equal(depth, DEPTH) and torch.equal(stack, STACK)
 
@@ -228,6 +296,9 @@ def test_alpha_is_dropped():
 
 
 @pytest.mark.parametrize("node_id, wrong, said", [
+    ("RefocusDepth", {"image": {"samples": 0}, "model": "relative"}, "latent"),
+    ("RefocusDepth", {"image": IMAGE[:0], "model": "relative"}, "empty batch"),
+    ("RefocusDepth", {"image": IMAGE, "model": "gone"}, "one of metric, relative"),
     ("RefocusLens", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
     ("RefocusLens", {"depth": torch.full((1, 4, 4), float("nan"))}, "NaN"),
     ("RefocusLens", {"depth": torch.zeros(0, 4, 4, 3)}, "empty"),
@@ -256,11 +327,12 @@ def test_wrong_input_is_one_sentence(node_id, wrong, said):
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize("node_id", ["RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate",
-                                     "StackFuse"])
+@pytest.mark.parametrize("node_id", ["RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF",
+                                     "FocalStackGenerate", "StackFuse"])
 def test_one_pixel_and_constant_depth_run(node_id):
     one = torch.full((1, 1, 1, 3), 0.5)
-    inputs = {"RefocusLens": {"depth": one}, "RefocusRack": {"depth": one},
+    inputs = {"RefocusDepth": {"image": one, "model": "relative"},
+              "RefocusLens": {"depth": one}, "RefocusRack": {"depth": one},
               "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
               "DeblurAiF": {"image": one}, "FocalStackGenerate": {"image": one, "depth": one, "frames": 2},
               "StackFuse": {"stack": one.expand(3, -1, -1, -1)}}

@@ -1,0 +1,115 @@
+"""Depth of every frame, one frame at a time, in one scale for the whole batch."""
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..optics.checks import check_image
+from ..optics.depth import resize_depth, to_disparity
+from ..optics.errors import RefocusError
+from .load import DepthModel
+from .meaning import MEANINGS
+
+# Depth Pro's span; beyond it 32 bits and lenses see no difference from touching and from infinity.
+NEAREST_M, FARTHEST_M = 1e-4, 1e4
+PARTS = 100   # steps of progress in a frame
+
+
+@dataclass(frozen=True)
+class DepthEstimate:
+    """depth [B, H, W] float32 in the picture's size; kind: one of the depth kinds; info: a sentence or two."""
+    depth: Tensor
+    kind: str
+    info: str
+
+
+def estimate_depth(model: DepthModel, image: Tensor, *, meaning: str = "auto", nearest_m: float = 0.0, device=None,
+                   progress=lambda done, total: None) -> DepthEstimate:
+    """Image [B, H, W, 3] in 0..1 -> DepthEstimate.
+
+    meaning: "auto" takes the model's word; "disparity" or "metres" overrules it.
+    A metric model gives metres (kind "metres", 0.0001 to 10000). A relative one gives disparity times ONE factor for
+    the whole batch, so that a clip does not pump: with nearest_m 0 the largest value is 1 (kind "disparity"); with
+    nearest_m > 0 the nearest point of the batch is taken to stand there and disparity 0 at infinity, which makes it
+    1/m (kind "inverse_metres"). Affine-invariant models leave the true place of infinity open; 0 is the usual guess.
+    The network's map is brought to the picture's size without averaging across edges, and as disparity, in which
+    planes are linear. Frames are independent of one another; the result is on the image's device.
+    device: where model.net is; None is the image's. Raises RefocusError on values that are not finite.
+    """
+    if meaning not in ("auto", *MEANINGS):
+        raise RefocusError(f"the meaning is '{meaning}', but auto, {' or '.join(MEANINGS)} is needed.")
+    if not 0 <= nearest_m < float("inf"):
+        raise RefocusError(f"nearest_m is {nearest_m:g}, but 0 (stays relative) or a distance in metres is needed.")
+    image = check_image(image)
+    meaning = model.meaning if meaning == "auto" else meaning
+    depth = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)
+    for i in range(len(image)):
+        with parts(model.net, lambda part, i=i: progress(int(PARTS * (i + part)), PARTS * len(image))):
+            depth[i] = _disparity(model, image[i:i + 1].to(device or image.device), meaning)[0].to(depth.device)
+    progress(PARTS * len(image), PARTS * len(image))
+    if meaning == "metres":
+        depth = 1 / depth.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
+        said = f"metres, {depth.min():.3g} to {depth.max():.3g} m"
+        return DepthEstimate(depth, "metres", _tell(model, meaning, said))
+    top = float(depth.max())
+    factor = 1 / (top * (nearest_m or 1.0)) if top > 0 else 1.0
+    depth *= factor
+    frames = "the frame" if len(depth) == 1 else f"all {len(depth)} frames"
+    said = f"relative disparity, times {factor:.4g} for {frames}"
+    if nearest_m:
+        said += (f" so that the nearest point stands at {nearest_m:g} m and 0 at infinity: 1/m as far as that guess "
+                 "holds; a strength in metres (the papers' K) may be used")
+        return DepthEstimate(depth, "inverse_metres", _tell(model, meaning, said))
+    said += (" so that the nearest point is 1; a strength in metres (the papers' K) needs metres: as it is, it counts "
+             "as if the nearest point stood at 1 m; set nearest_m to the distance of the nearest thing for its scale")
+    return DepthEstimate(depth, "disparity", _tell(model, meaning, said))
+
+
+@torch.no_grad()
+def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
+    """One picture [1, H, W, 3] -> [1, H, W] disparity, 1/m for a metric model, of the picture's size."""
+    h, w = image.shape[1:3]
+    out = model.net(pixel_values=model.pixels.values(image))
+    d = out.predicted_depth.float()
+    if d.ndim == 4:
+        d = d[:, 0]
+    if not d.isfinite().all():
+        raise RefocusError(f"the depth model {model.name} gave {int((~d.isfinite()).sum())} values that are not "
+                           "numbers, but finite ones are needed: its files may be damaged, fetch it again.")
+    if model.model_type == "depth_pro":
+        # Canonical inverse depth times width / focal length = 2 tan(fov / 2) (Depth Pro, arXiv 2410.02073, section 3).
+        fov = getattr(out, "field_of_view", None)
+        d = d if fov is None else d * (2 * torch.tan(torch.deg2rad(fov.float().reshape(-1, 1, 1)) / 2))
+    elif meaning == "metres":
+        d = to_disparity(d, "metres")
+    bh, bw = model.pixels.border(h, w)
+    d = resize_depth(d.clamp(min=0), h + 2 * bh, w + 2 * bw)
+    return d[:, bh:bh + h, bw:bw + w]
+
+
+@contextmanager
+def parts(net: nn.Module, report):
+    """Call report(0..1) before each layer while the network runs, so that a long frame shows progress and can be
+    cancelled; the hooks are gone afterwards, also after an error."""
+    layers = [m for stack in net.modules() if isinstance(stack, nn.ModuleList) for m in stack]
+    done = 0
+
+    def step(*_):
+        nonlocal done
+        report(min(done, len(layers)) / (len(layers) + 1))
+        done += 1
+
+    hooks = [layer.register_forward_pre_hook(step) for layer in layers]
+    try:
+        report(0.0)
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _tell(model: DepthModel, meaning: str, said: str) -> str:
+    doubt = "" if model.stated or meaning != model.meaning else (
+        f"; {model.model_type} does not say what its numbers mean: set meaning to metres if its source calls it metric")
+    return f"{model.name} ({model.model_type}): {said}{doubt}"

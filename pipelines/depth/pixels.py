@@ -1,0 +1,116 @@
+"""A picture as a depth model wants it: size, filter and normalisation, in float throughout.
+
+The processors of transformers do the same with 8-bit pictures; float ones keep what 8 bits would round away.
+"""
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..optics.errors import RefocusError
+
+HALF = (0.5, 0.5, 0.5)
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}   # PIL's numbers; 1 is Lanczos
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """How a picture becomes pixel_values.
+
+    size: (height, width) aimed at, None: the picture's own, rounded down. keep_aspect: one scale for both sides, the
+    one nearer to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None
+    is 0 and 1. reflect: ZoeDepth's mirrored border of 3 sqrt(side / 2) pixels, cut off again afterwards.
+    """
+    size: tuple[int, int] | None = (518, 518)
+    keep_aspect: bool = True
+    multiple: float = 14
+    mode: str = "bicubic"
+    antialias: bool = True
+    align_corners: bool = False
+    mean: tuple | None = IMAGENET[0]
+    std: tuple | None = IMAGENET[1]
+    reflect: bool = False
+
+    def border(self, height: int, width: int) -> tuple[int, int]:
+        return (int((height / 2) ** 0.5 * 3), int((width / 2) ** 0.5 * 3)) if self.reflect else (0, 0)
+
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Size of the picture -> size of pixel_values."""
+        if self.size is None:
+            return tuple(max(1, int(side // self.multiple)) * int(self.multiple) for side in (height, width))
+        scales = [self.size[0] / height, self.size[1] / width]
+        if self.keep_aspect:
+            scales = [scales[1] if abs(1 - scales[1]) < abs(1 - scales[0]) else scales[0]] * 2
+        least = max(1, int(self.multiple))
+        return tuple(max(least, int(round(scale * side / self.multiple) * self.multiple))
+                     for scale, side in zip(scales, (height, width), strict=True))
+
+    def values(self, image: Tensor) -> Tensor:
+        """Image [B, H, W, 3] in 0..1 -> pixel_values [B, 3, h, w]."""
+        x = image.movedim(-1, 1)
+        bh, bw = self.border(*x.shape[-2:])
+        if bh or bw:
+            x = reflected(reflected(x, bw).mT, bh).mT
+        size = self.target(*x.shape[-2:])
+        if size != tuple(x.shape[-2:]):
+            corners = {} if self.mode.startswith("nearest") else {"align_corners": self.align_corners}
+            smooth = self.antialias and self.mode in ("bilinear", "bicubic")
+            # Bicubic overshoots at edges; 8-bit processors cut that off after each axis.
+            for step in ((x.shape[-2], size[1]), size):
+                x = F.interpolate(x, step, mode=self.mode, antialias=smooth, **corners).clamp(0, 1)
+        if self.mean is None:
+            return x
+        mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device)[:, None, None] for v in (self.mean, self.std))
+        return (x - mean) / std
+
+
+def reflected(x: Tensor, n: int) -> Tensor:
+    """[..., W] -> [..., W + 2 n], mirrored at the ends as often as n asks for."""
+    w = x.shape[-1]
+    i = torch.arange(-n, w + n, device=x.device) % max(1, 2 * (w - 1))
+    return x[..., torch.minimum(i, (2 * (w - 1) - i).clamp(min=0)) if w > 1 else torch.zeros_like(i)]
+
+
+# What a processor does unless its preprocessor_config.json says otherwise.
+_USUAL = {
+    "DPT": {"size": 384, "resample": 3, "image_mean": HALF, "image_std": HALF},
+    "DepthPro": {"size": 1536, "resample": 2, "image_mean": HALF, "image_std": HALF},
+    "ZoeDepth": {"size": {"height": 384, "width": 512}, "resample": 2, "image_mean": HALF, "image_std": HALF,
+                 "keep_aspect_ratio": True, "ensure_multiple_of": 1 / 32, "do_pad": True},
+    "GLPN": {"size_divisor": 32, "resample": 2, "do_normalize": False},
+}
+
+
+def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
+    """preprocessor_config.json -> Pixels. Raises RefocusError where it is missing or of an unknown kind."""
+    if not config:
+        if model_type in ("depth_anything", "prompt_depth_anything"):
+            return Pixels()
+        raise RefocusError(f"the depth model {name} has no readable preprocessor_config.json, but it says how "
+                           "pictures are fed to the model: copy it from the model's source into that folder.")
+    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
+    family = next((f for f in ("ZoeDepth", "DepthPro", "GLPN", "PromptDepthAnything", "DPT") if kind.startswith(f)),
+                  None)
+    if family is None:
+        raise RefocusError(f"the depth model {name} prepares its pictures by {kind}, but {', '.join(_USUAL)} are "
+                           "known: use another depth model, for example Depth Anything V2.")
+    c = {**_USUAL["DPT" if family == "PromptDepthAnything" else family],
+         **{k: v for k, v in config.items() if v is not None}}
+    normalise, size = c.get("do_normalize", True), None
+    if family != "GLPN" and c.get("do_resize", True):
+        size = _size(c["size"])
+    return Pixels(
+        size=size,
+        keep_aspect=bool(c.get("keep_aspect_ratio", False)),
+        multiple=c.get("ensure_multiple_of" if size else "size_divisor") or 1,
+        mode=_FILTERS.get(c["resample"], "bilinear"), antialias=family not in ("DepthPro", "ZoeDepth"),
+        align_corners=family == "ZoeDepth", mean=tuple(c["image_mean"]) if normalise else None,
+        std=tuple(c["image_std"]) if normalise else None, reflect=family == "ZoeDepth" and bool(c.get("do_pad")))
+
+
+def _size(size):
+    if isinstance(size, dict):
+        size = (size["height"], size["width"]) if "height" in size else (size["shortest_edge"],) * 2
+    return (size, size) if isinstance(size, int) else tuple(size)

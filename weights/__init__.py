@@ -1,0 +1,9 @@
+"""The files of the learned engines: which there are, which are here, and fetching them when the artist asks.
+
+No node uses this: nothing downloads by itself.
+"""
+from .check import FOUND, Place, check_file
+from .folder import models_folder
+from .workflow import model_entries
+
+__all__ = ["FOUND", "Place", "check_file", "model_entries", "models_folder"]
