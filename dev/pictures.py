@@ -59,6 +59,16 @@ def lights(mask) -> Image.Image:
     return to_picture(out.clamp(0, 1) ** (1 / 2.2))
 
 
+def character(**options) -> Image.Image:
+    """A field of lights through a lens of character: the left half behind the focal plane, the right in front."""
+    h, w = 200, 277
+    image, radius = torch.full((1, h, w, 3), 0.002), torch.full((1, h, w), 15.0)
+    image[0, 20::40, 20::40] = 500.0
+    radius[:, :, w // 2:] = -15.0
+    out = render_bokeh(image, DefocusMap(radius), aperture=aperture_mask(), linear=True, **options)[0]
+    return to_picture(out.clamp(0, 1) ** (1 / 2.2))
+
+
 def deblur_pair() -> list:
     photo = to_tensor(motorcycle()[0])[:, 190:390, 250:530]
     soft = render_bokeh(photo, DefocusMap(torch.full(photo.shape[:3], 2.5)), highlights=1.0)
@@ -81,6 +91,8 @@ def main():
          IMAGES / "refocus.jpg")
     save(row([shot["depth"], shot["overlay"]], captions=("depth", "overlay")), IMAGES / "RefocusLens.jpg")
     save(row([lights(aperture_mask(**s)) for s in SHAPES]), IMAGES / "ApertureShapeMask.jpg")
+    save(row([character(), character(cats_eye=1.0), character(spherical=0.8), character(chromatic=3.0)],
+             captions=("plain", "cats_eye 1", "spherical 0.8", "chromatic 3")), IMAGES / "LensCharacter.jpg")
     save(row([shot["input"], shot["hexagon"], shot["heart"]], captions=("photograph", "six blades", "heart")),
          IMAGES / "BokehSynthesize.jpg")
     film = [f.copy() for f in ImageSequence.Iterator(Image.open(OUT / "rack_focus.webp"))][::5]
