@@ -26,8 +26,7 @@ def generate(transformer, setup: Setup, noise: Tensor, grids: list[Tensor], lora
         g = setup.guidance if guidance is None else guidance
         return velocity(transformer, x, conditions, text, pooled, sigma, g)
 
-    if use_tiles(h, w, tiling, tile):
-        predict = sampler.tiled(predict, tile)
-    predict = sampler.image_guided(predict, black, image_guidance)
+    parted = sampler.tiled(predict, tile) if use_tiles(h, w, tiling, tile) else predict
+    guided = sampler.image_guided(parted, predict, black, image_guidance)
     levels = sigmas(setup.steps if steps is None else steps, h * w)
-    return sampler.sample(predict, noise, conditions(setup, grids, loras), levels, progress)
+    return sampler.sample(guided, noise, conditions(setup, grids, loras), levels, progress)

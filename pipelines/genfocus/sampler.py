@@ -15,28 +15,35 @@ Velocity = Callable[[Tensor, list[Condition], float], Tensor]
 
 
 def tiled(predict: Velocity, tile: int = TILE) -> Velocity:
-    """A velocity for any grid out of one for tiles. Every tile counts its positions from 0, its conditions' too."""
+    """A velocity for any grid out of one for tiles.
+
+    As in the published inference every tile counts its positions from 0, and so do its conditions, whatever their
+    offset.
+    """
     def whole(noise: Tensor, conditions: list[Condition], sigma: float) -> Tensor:
         for c in conditions:
             if c.grid.shape[1:3] != noise.shape[1:3]:
                 raise RefocusError(f"a condition of {size_of(c.grid[0, ..., 0])} tokens cannot be cut into the tiles "
                                    f"of a picture of {size_of(noise[0, ..., 0])}: give it the picture's size.")
-        parts = ((at, predict(noise[:, at[0], at[1]], [replace(c, grid=c.grid[:, at[0], at[1]]) for c in conditions],
-                              sigma)) for at in tiles(*noise.shape[1:3], tile))
-        return blend(tuple(noise.shape), parts, noise)
+
+        def part(rows, columns):
+            cut = [replace(c, grid=c.grid[:, rows, columns], offset=(0, 0)) for c in conditions]
+            return predict(noise[:, rows, columns], cut, sigma)
+
+        return blend(tuple(noise.shape), ((at, part(*at)) for at in tiles(*noise.shape[1:3], tile)), noise)
 
     return whole
 
 
-def image_guided(predict: Velocity, black: list[Tensor], scale: float) -> Velocity:
+def image_guided(predict: Velocity, untiled: Velocity, black: list[Tensor], scale: float) -> Velocity:
     """v_black + scale * (v - v_black), v_black being predicted from black condition images ([B, h, w, C] each).
 
-    As in the published inference, the black conditions attend to one another.
+    As in the published inference v_black is never tiled, and its conditions attend to one another.
     """
     def guided(noise: Tensor, conditions: list[Condition], sigma: float) -> Tensor:
         v = predict(noise, conditions, sigma)
         black_conditions = [replace(c, grid=g, open=True) for c, g in zip(conditions, black, strict=True)]
-        v_black = predict(noise, black_conditions, sigma)
+        v_black = untiled(noise, black_conditions, sigma)
         return v_black + scale * (v - v_black)
 
     return guided if scale != 1 else predict

@@ -4,27 +4,27 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-TILE, OVERLAP = 32, 4
-ALWAYS_FROM = 1024  # tokens: from here on the published inference tiles, if both sides reach a tile's
+TILE = 32
+SHARED = 8  # a tile overlaps the next by an eighth
 
 
 def use_tiles(h: int, w: int, mode: str = "auto", tile: int = TILE) -> bool:
-    """mode: auto (as published), on (whenever a side is longer than a tile) or off."""
+    """mode: auto (as published: when both sides reach a tile's), on (whenever a side is longer) or off."""
     if mode == "auto":
-        return h * w >= ALWAYS_FROM and min(h, w) >= tile
+        return min(h, w) >= tile
     return mode == "on" and max(h, w) > tile
 
 
-def starts(length: int, tile: int = TILE, overlap: int = OVERLAP) -> list[int]:
+def starts(length: int, tile: int = TILE) -> list[int]:
     """First token of every tile along one side; the last tile is moved inwards to end at the border."""
-    last = max(length - tile, 0)
-    return sorted({min(s, last) for s in range(0, last + tile - overlap, tile - overlap)})
+    last, stride = max(length - tile, 0), tile - tile // SHARED
+    return sorted({min(s, last) for s in range(0, last + stride, stride)})
 
 
-def tiles(h: int, w: int, tile: int = TILE, overlap: int = OVERLAP) -> list[tuple[slice, slice]]:
+def tiles(h: int, w: int, tile: int = TILE) -> list[tuple[slice, slice]]:
     """(rows, columns) of every tile of a grid, row by row; a side shorter than a tile is one tile."""
     return [(slice(y, min(y + tile, h)), slice(x, min(x + tile, w)))
-            for y in starts(h, tile, overlap) for x in starts(w, tile, overlap)]
+            for y in starts(h, tile) for x in starts(w, tile)]
 
 
 def window(h: int, w: int, device=None) -> Tensor:

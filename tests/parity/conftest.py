@@ -1,13 +1,7 @@
-import json
-
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel
-from safetensors.torch import load_file
 
-from rackfocus.pipelines.genfocus import architecture_of, read_lora
-
-from .golden import Genfocus, golden_root
+from .golden import OURS
 
 
 @pytest.fixture(autouse=True)
@@ -18,17 +12,15 @@ def no_grad():
 
 @pytest.fixture(scope="session")
 def genfocus():
-    return Genfocus(golden_root())
+    """The golden data that the repository holds; RACKFOCUS_GOLDEN changes only what is compared with golden numbers."""
+    return OURS
 
 
 @pytest.fixture(scope="session")
-def transformer(genfocus):
-    config = json.loads((genfocus.folder / "transformer_config.json").read_text(encoding="utf-8"))
-    model = FluxTransformer2DModel(**config).eval()
-    model.load_state_dict(load_file(genfocus.folder / "transformer.safetensors"))
-    return model
+def transformer():
+    return OURS.transformer
 
 
 @pytest.fixture(scope="session")
-def lora(genfocus, transformer):
-    return read_lora(genfocus.folder / "lora.safetensors", architecture_of(transformer))
+def lora():
+    return OURS.lora

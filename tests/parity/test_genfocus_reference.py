@@ -27,15 +27,7 @@ from rackfocus.pipelines.genfocus.schedule import sigmas
 from rackfocus.pipelines.genfocus.tokens import position_ids
 from rackfocus.pipelines.optics import RefocusError
 
-from .golden import TOLERANCE, Genfocus, error, golden_root
-
-CASES = Genfocus(golden_root())
-
-
-def setup_of(case):
-    if tuple(case["position_delta_first"]) == (0, 32):
-        return DEBLUR_PRE
-    return {1: DEBLUR, 2: BOKEH}[case["conditions"]]
+from .golden import GIVEN, TOLERANCE, error
 
 
 def plain(transformer, noise, text, pooled, t, guidance):
@@ -45,25 +37,29 @@ def plain(transformer, noise, text, pooled, t, guidance):
                        torch.zeros(text.shape[1], 3), torch.full((b,), guidance)).sample.unflatten(1, (h, w))
 
 
-@pytest.mark.parametrize("name", [n for n, c in CASES.cases.items() if "timestep" in c])
-def test_one_velocity(genfocus, transformer, lora, name):
-    case = genfocus.cases[name]
-    conditions = [Condition(genfocus.grid(case, f"c{i}"), lora) for i in range(case["conditions"])]
-    out = velocity(transformer, genfocus.grid(case, "img"), conditions, genfocus.tensors["txt"],
-                   genfocus.tensors["pooled"], case["timestep"], case["guidance_scale"])
-    assert error(out.flatten(1, 2), genfocus.tensors[f"{name}.out"]) < TOLERANCE
+@pytest.mark.parametrize("name", GIVEN.single)
+def test_one_velocity(name):
+    case, tensors = GIVEN.cases[name], GIVEN.tensors
+    conditions = [Condition(GIVEN.grid(case, f"c{i}"), GIVEN.lora) for i in range(case["conditions"])]
+    out = velocity(GIVEN.transformer, GIVEN.grid(case, "img"), conditions, tensors["txt"], tensors["pooled"],
+                   case["timestep"], case["guidance_scale"])
+    assert error(out.flatten(1, 2), tensors[f"{name}.out"]) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", CASES.sampled())
-def test_whole_runs(genfocus, transformer, lora, name):
-    case, noise, grids, text, pooled, expected = genfocus.published(name)
-    setup = setup_of(case)
-    assert setup.slots[0].offset == tuple(case["position_delta_first"])
-    out = generate(transformer, setup, noise, grids, [lora], text, pooled, steps=case["steps"],
-                   guidance=case["guidance_scale"], image_guidance=case["image_guidance_scale"],
-                   black=[torch.zeros_like(g) for g in grids], tiling="on" if case["tiled"] else "off",
-                   tile=case["tile_tokens"])
-    assert error(out.flatten(1, 2), expected) < TOLERANCE
+@pytest.mark.parametrize("name", GIVEN.sampled)
+def test_whole_runs(name):
+    noise, grids, text, pooled = GIVEN.inputs(name)
+    out = generate(GIVEN.transformer, GIVEN.setup(name), noise, grids, [GIVEN.lora], text, pooled,
+                   **GIVEN.settings(name))
+    assert error(out.flatten(1, 2), GIVEN.tensors[f"{name}.out"]) < TOLERANCE
+
+
+def test_the_published_setups_are_those_of_the_golden_data(genfocus):
+    for name, setup in (("deblur_small", DEBLUR), ("predeblur_small", DEBLUR_PRE), ("bokeh_small", BOKEH)):
+        golden = genfocus.setup(name)
+        assert [s.offset for s in golden.slots] == [s.offset for s in setup.slots]
+        assert genfocus.cases[name]["guidance_scale"] == setup.guidance
+    assert [s.signed for s in BOKEH.slots] == [True, False]
 
 
 def test_sigmas_are_the_published_schedulers(genfocus):
@@ -77,7 +73,7 @@ def test_sigmas_are_the_published_schedulers(genfocus):
 
 
 def test_defaults_are_the_published_settings(genfocus, transformer, lora):
-    _, noise, grids, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     seen = []
 
     def stop(done, total):
@@ -92,14 +88,14 @@ def test_defaults_are_the_published_settings(genfocus, transformer, lora):
 
 
 def test_without_conditions_it_is_plain_flux(genfocus, transformer):
-    _, noise, _, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, _, text, pooled = genfocus.inputs("bokeh_small")
     out = velocity(transformer, noise, [], text, pooled, 0.6, 2.0)
     assert error(out, plain(transformer, noise, text, pooled, 0.6, 2.0)) < 1e-6
 
 
 def test_the_lora_touches_conditions_only(genfocus, transformer, lora):
     """A zero LoRA equals none; a large one on the conditions leaves text and noise on the base weights."""
-    _, noise, grids, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     zero = {m: LowRank(low.down, torch.zeros_like(low.up)) for m, low in lora.items()}
 
     def run(weights):
@@ -128,7 +124,7 @@ def _branches(transformer, grids, text, loras):
 @pytest.mark.parametrize("kind", ["double", "single"])
 def test_a_condition_never_sees_another(genfocus, transformer, lora, kind):
     """In one block: changing condition 1 changes text and noise, and leaves condition 0 bit for bit."""
-    _, noise, grids, text, _, _ = genfocus.published("bokeh_small")
+    noise, grids, text, _ = genfocus.inputs("bokeh_small")
     block, name, run = {
         "double": (transformer.transformer_blocks[0], "transformer_blocks.0", double_block),
         "single": (transformer.single_transformer_blocks[0], "single_transformer_blocks.0", single_block),
@@ -147,7 +143,7 @@ def test_a_condition_never_sees_another(genfocus, transformer, lora, kind):
 
 def test_conditions_keep_their_own_time_and_guidance(genfocus, transformer, lora):
     """With attention cut to nothing new, a condition's tokens do not depend on the timestep; the noise's do."""
-    _, noise, grids, text, pooled, _ = genfocus.published("deblur_small")
+    noise, grids, text, pooled = genfocus.inputs("deblur_small")
     seen = {}
 
     def note(module, args):
@@ -166,7 +162,7 @@ def test_conditions_keep_their_own_time_and_guidance(genfocus, transformer, lora
 
 
 def test_a_batch_is_its_pictures(genfocus, transformer, lora):
-    _, noise, grids, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     two = [torch.cat([x, x.flip(1) * 0.5]) for x in (noise, *grids, text, pooled)]
     both = velocity(transformer, two[0], [Condition(g, lora) for g in two[1:3]], two[3], two[4], 0.4, 1.0)
     for i in (0, 1):
@@ -176,7 +172,7 @@ def test_a_batch_is_its_pictures(genfocus, transformer, lora):
 
 
 def test_a_third_condition_with_its_own_lora(genfocus, transformer, lora):
-    _, noise, grids, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     setup, shape = with_aperture(BOKEH), grids[0].flip(1)
     other = {m: LowRank(low.down, -low.up) for m, low in lora.items()}
 
@@ -193,16 +189,30 @@ def test_a_third_condition_with_its_own_lora(genfocus, transformer, lora):
 
 
 def test_tiles_need_conditions_of_the_pictures_size(genfocus, transformer, lora):
-    _, noise, grids, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     with pytest.raises(RefocusError, match=r"5 x 8 tokens .* 5 x 9"):
         generate(transformer, BOKEH, noise, [grids[0], grids[1][:, :, :8]], [lora], text, pooled, steps=1,
                  tiling="on", tile=4)
 
 
+def test_tiles_forget_offsets_and_black_images_are_not_tiled(genfocus, transformer, lora):
+    """As published: in a tile every position counts from 0; image guidance's black prediction sees the whole."""
+    noise, grids, text, pooled = genfocus.inputs("bokeh_small")
+
+    def run(setup, **settings):
+        return generate(transformer, setup, noise, grids, [lora], text, pooled, steps=1, guidance=1.0, **settings)
+
+    assert torch.equal(run(BOKEH, tiling="on", tile=4), run(DEBLUR_PRE, tiling="on", tile=4))
+    assert error(run(DEBLUR_PRE, tiling="off"), run(BOKEH, tiling="off")) > 1e-3
+    black = [torch.zeros_like(g) for g in grids]
+    only_black = {"image_guidance": 0.0, "black": black}  # v_black + 0 * (v - v_black)
+    assert torch.equal(run(BOKEH, tiling="on", tile=4, **only_black), run(BOKEH, tiling="off", **only_black))
+
+
 def test_schnell_is_refused(genfocus):
     config = json.loads((genfocus.folder / "transformer_config.json").read_text(encoding="utf-8"))
     schnell = FluxTransformer2DModel(**{**config, "guidance_embeds": False})
-    _, noise, _, text, pooled, _ = genfocus.published("bokeh_small")
+    noise, _, text, pooled = genfocus.inputs("bokeh_small")
     with pytest.raises(RefocusError, match=r"FLUX\.1-schnell.*load FLUX\.1-dev"):
         velocity(schnell, noise, [], text, pooled, 0.5, 1.0)
 
