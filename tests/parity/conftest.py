@@ -1,7 +1,11 @@
 import pytest
 import torch
 
+from rackfocus.dev.comfy_library import use_comfy
+
 from .golden import OURS
+
+use_comfy()  # before the test modules import the host's
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,17 @@
 """The native path on a stock ComfyUI MODEL against the published inference and the reference."""
 import copy
 
+import comfy.controlnet
+import comfy.ldm.flux.layers
+import comfy.model_management as mm
+import comfy.sd
 import pytest
 import torch
 
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev import native_flux as native
+from rackfocus.nodes.genfocus import flux as flux_check
+from rackfocus.nodes.genfocus.attention import OVERRIDE
+from rackfocus.nodes.genfocus.hook import attach, with_conditions
 from rackfocus.pipelines.genfocus import (
     BOKEH,
     DEBLUR,
@@ -14,24 +21,12 @@ from rackfocus.pipelines.genfocus import (
     Slot,
     generate,
     unpack,
+    velocity,
     with_aperture,
 )
 from rackfocus.pipelines.optics import RefocusError
 
 from .golden import GIVEN, TOLERANCE, error
-
-use_comfy()
-import comfy.controlnet  # noqa: E402
-import comfy.ldm.flux.layers  # noqa: E402
-import comfy.model_management as mm  # noqa: E402
-import comfy.patcher_extension  # noqa: E402
-import comfy.sd  # noqa: E402
-
-from rackfocus.nodes.genfocus import flux as flux_check  # noqa: E402
-from rackfocus.nodes.genfocus.attention import OVERRIDE  # noqa: E402
-from rackfocus.nodes.genfocus.hook import attach, with_conditions  # noqa: E402
-
-from . import native  # noqa: E402
 
 RUN = {"steps": 2, "guidance": 2.0}
 
@@ -76,14 +71,16 @@ def test_one_velocity(given, name):
     model, patcher = given
     case, t = GIVEN.cases[name], GIVEN.tensors
     setup = Setup(name, (Slot("condition"),) * case["conditions"], "", 3.5)
-    options = {"wrappers": {k: dict(v) for k, v in attach(model, setup, patcher).wrappers.items()}}
-    latents = [unpack(GIVEN.grid(case, f"c{i}")) for i in range(case["conditions"])]
-    conditions = with_conditions([[None, {}]], latents)[0][1]
-    out = model.model.diffusion_model(
-        unpack(GIVEN.grid(case, "img")), torch.tensor([case["timestep"]]), t["txt"], t["pooled"],
-        torch.tensor([case["guidance_scale"]]), conditions["reference_latents"], transformer_options=options,
-        ref_latents_method=conditions["reference_latents_method"])
-    assert error(native.pack(out).flatten(1, 2), t[f"{name}.out"]) < TOLERANCE
+    grids = [GIVEN.grid(case, f"c{i}") for i in range(case["conditions"])]
+    out = native.velocity(attach(model, setup, patcher), GIVEN.grid(case, "img"), grids, t["txt"], t["pooled"],
+                          case["timestep"], case["guidance_scale"])
+    assert error(out.flatten(1, 2), t[f"{name}.out"]) < TOLERANCE
+
+
+def test_without_the_wrapper_the_model_is_plain_flux(model, transformer, small):
+    noise, _, text, pooled = small
+    assert error(native.velocity(model, noise, [], text, pooled, 0.6, 2.0),
+                 velocity(transformer, noise, [], text, pooled, 0.6, 2.0)) < 1e-6
 
 
 # Against the reference

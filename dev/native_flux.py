@@ -1,4 +1,8 @@
 """ComfyUI as a library: a diffusers FLUX as a stock MODEL, and Genfocus run on it by the host's own samplers."""
+# ruff: noqa: E402
+from .comfy_library import use_comfy
+
+use_comfy()
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_detection
@@ -21,7 +25,7 @@ class PlainLatent(comfy.latent_formats.LatentFormat):
         self.latent_channels = channels
 
 
-def model_config(transformer, **changes):
+def model_config(transformer, dtype=torch.float32, **changes):
     c = transformer.config
     a = architecture_of(transformer)
     unet = {"image_model": "flux", "in_channels": a.channels // 4, "out_channels": a.channels // 4, "patch_size": 2,
@@ -30,21 +34,33 @@ def model_config(transformer, **changes):
             "axes_dim": list(c.axes_dims_rope), "theta": 10000, "qkv_bias": True, "guidance_embed": True, **changes}
     config = comfy.supported_models.Flux(unet)
     config.latent_format = PlainLatent(a.channels // 4)
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(dtype, None)
     return config
 
 
 def stock_model(transformer, config=None, weights=True, **changes):
     """The MODEL that ComfyUI's loader would make of the transformer's weights; without weights: of its sizes."""
-    model = comfy.model_base.Flux(config or model_config(transformer, **changes), device=torch.device("cpu"))
+    device, dtype = transformer.device, transformer.dtype
+    model = comfy.model_base.Flux(config or model_config(transformer, dtype=dtype, **changes), device=device)
     if weights:
         state = {k: v.clone() for k, v in transformer.state_dict().items()}  # the conversion writes into its input
         model.diffusion_model.load_state_dict(comfy.model_detection.convert_diffusers_mmdit(state))
-    return comfy.model_patcher.ModelPatcher(model, torch.device("cpu"), torch.device("cpu"))
+    return comfy.model_patcher.ModelPatcher(model, device, device)
 
 
 def patchers(loras, transformer):
     return [lora_patcher(lora, architecture_of(transformer)) for lora in loras]
+
+
+def velocity(model, noise, grids, text, pooled, timestep, guidance):
+    """One call of a MODEL's diffusion model with the wrappers it carries; grids [] for plain FLUX."""
+    t, g = (torch.full((len(noise),), x, device=noise.device) for x in (timestep, guidance))
+    given = with_conditions([[None, {}]], [unpack(g) for g in grids])[0][1] if grids else {}
+    options = {"wrappers": {kind: dict(found) for kind, found in model.wrappers.items()}}
+    out = model.model.diffusion_model(unpack(noise), t, text, pooled, g, given.get("reference_latents"),
+                                      transformer_options=options,
+                                      ref_latents_method=given.get("reference_latents_method"))
+    return pack(out)
 
 
 def conditioning(text, pooled, guidance):
