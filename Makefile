@@ -23,6 +23,7 @@ parity: setup
 
 bench: setup
 	@$(RUN) -m dev.bench
+	@$(RUN) -m dev.bench_genfocus
 
 serve: setup
 	@$(RUN) -m dev.serve --port $(PORT)

@@ -10,9 +10,9 @@ from ...pipelines.genfocus.rows import Rows
 OVERRIDE = "optimized_attention_override"
 
 
-def with_attention_rule(transformer_options: dict, rows: Rows, open: bool) -> dict:
+def with_attention_rule(transformer_options: dict, rows: Rows, mutual: bool) -> dict:
     """A copy of the options in which conditions do not see each other; an override that is there is called inside."""
-    groups = query_groups(rows.text + rows.noise, list(rows.conditions), open)
+    groups = query_groups(rows.text + rows.noise, list(rows.conditions), mutual)
     if len(groups) == 1:
         return dict(transformer_options)
     inner = transformer_options.get(OVERRIDE)

@@ -29,7 +29,7 @@ class Inputs:
     timestep: Tensor
     guidance: Tensor | None
     transformer_options: dict
-    open: bool = False
+    mutual: bool = False
 
 
 def velocity(flux, loras: list[LoraWeights], noise: Tensor, conditions: list[NativeCondition], inputs: Inputs,
@@ -39,7 +39,7 @@ def velocity(flux, loras: list[LoraWeights], noise: Tensor, conditions: list[Nat
     rows = Rows(inputs.text.shape[1], h * w, tuple(c.grid.shape[1] * c.grid.shape[2] for c in conditions),
                 tuple(c.lora for c in conditions))
     index = modulation_index() if b > 1 else int
-    options = with_attention_rule(inputs.transformer_options, rows, inputs.open)
+    options = with_attention_rule(inputs.transformer_options, rows, inputs.mutual)
     with adapted(flux, loras, rows):
         img = flux.img_in(torch.cat([g.flatten(1, 2) for g in [noise, *(c.grid for c in conditions)]], dim=1))
         vec = _embed(flux, inputs, img, len(loras))  # [B, 1 + LoRAs, hidden]

@@ -43,7 +43,7 @@ class Hook:
 
     def _whole(self, flux, noise, conditions, inputs, control):
         h, w = noise.shape[1:3]
-        if inputs.open or not use_tiles(h, w, self.tiling, self.tile):  # black images: never tiled, as published
+        if inputs.mutual or not use_tiles(h, w, self.tiling, self.tile):  # black images: never tiled, as published
             return velocity(flux, self.weights, noise, conditions, inputs, control)
 
         def part(rows, columns):

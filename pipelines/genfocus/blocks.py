@@ -17,7 +17,7 @@ def heads(x: Tensor, d: int) -> Tensor:
     return x.unflatten(-1, (-1, d)).transpose(1, 2)  # [B, n, heads * d] -> [B, heads, n, d]
 
 
-def double_block(block: nn.Module, name: str, branches: list[Branch], open: bool = False):
+def double_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
     """Text has weights of its own; noise and conditions share the image's, conditions with their LoRA."""
     attn, mods, q, k, v = block.attn, [], [], [], []
     for i, b in enumerate(branches):
@@ -36,7 +36,7 @@ def double_block(block: nn.Module, name: str, branches: list[Branch], open: bool
         k.append(rotate(norms[1](parts[1]), b.rope))
         v.append(parts[2])
         mods.append(mod)
-    for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(q, k, v, open), strict=True)):
+    for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(q, k, v, mutual), strict=True)):
         _, _, gate, shift2, scale2, gate2 = mod
         if i == TEXT:
             b.x = b.x + gate * attn.to_add_out(y)
@@ -47,7 +47,7 @@ def double_block(block: nn.Module, name: str, branches: list[Branch], open: bool
             b.x = b.x + gate2 * b.linear(f"{name}.ff.net.2", block.ff.net[2], hidden)
 
 
-def single_block(block: nn.Module, name: str, branches: list[Branch], open: bool = False):
+def single_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
     """One set of weights for all branches; every branch computes its own gate from its own timestep embedding."""
     attn, gates, mlps, q, k, v = block.attn, [], [], [], [], []
     for b in branches:
@@ -60,5 +60,5 @@ def single_block(block: nn.Module, name: str, branches: list[Branch], open: bool
         k.append(rotate(attn.norm_k(parts[1]), b.rope))
         v.append(parts[2])
         gates.append(gate)
-    for b, gate, mlp, y in zip(branches, gates, mlps, branch_attention(q, k, v, open), strict=True):
+    for b, gate, mlp, y in zip(branches, gates, mlps, branch_attention(q, k, v, mutual), strict=True):
         b.x = b.x + gate * b.linear(f"{name}.proj_out", block.proj_out, torch.cat([y, mlp], dim=-1))

@@ -28,8 +28,8 @@ class Branch:
 @dataclass(frozen=True)
 class Condition:
     """grid [B, h, w, C]: packed latents of a condition image; offset: added to its positions, in tokens (y, x);
-    lora: {module: LowRank} that its tokens run through; open: whether it attends to the other conditions too."""
+    lora: {module: LowRank} that its tokens run through; mutual: whether it attends to the other conditions too."""
     grid: Tensor
     lora: dict[str, LowRank]
     offset: tuple[int, int] = (0, 0)
-    open: bool = False
+    mutual: bool = False

@@ -29,8 +29,8 @@ def read_lora(source: str | PathLike | dict[str, Tensor], architecture: Architec
     name, tensors = ("the LoRA", source) if isinstance(source, dict) else (Path(source).name, _load(source))
     wanted = architecture.adapted()
     keys = {f"transformer.{m}.lora_{ab}.weight" for m in wanted for ab in "AB"}
-    _refuse(name, "lacks", "tensors", sorted(keys - tensors.keys()))
-    _refuse(name, "has in excess", "tensors", sorted(tensors.keys() - keys))
+    _refuse(name, "lacks", "tensor", sorted(keys - tensors.keys()))
+    _refuse(name, "has in excess", "tensor", sorted(tensors.keys() - keys))
     found, bad = {}, []
     for module, (n_in, n_out) in wanted.items():
         down, up = (tensors[f"transformer.{module}.lora_{ab}.weight"] for ab in "AB")
@@ -39,7 +39,7 @@ def read_lora(source: str | PathLike | dict[str, Tensor], architecture: Architec
         if rank < 1 or shapes != ((rank, n_in), (n_out, rank)):
             bad.append(f"{module} (A {size_of(down)}, B {size_of(up)}, needed A r x {n_in}, B {n_out} x r)")
         found[module] = LowRank(down, up)
-    _refuse(name, "has in the wrong shape", "layers", bad)
+    _refuse(name, "has in the wrong shape", "layer", bad)
     return found
 
 
@@ -56,5 +56,6 @@ def _load(path) -> dict[str, Tensor]:
 def _refuse(name: str, what: str, of: str, found: list[str], shown: int = 3):
     if found:
         more = f" and {len(found) - shown} more" if len(found) > shown else ""
-        raise RefocusError(f"{name} {what} {len(found)} {of} ({', '.join(found[:shown])}{more}), but exactly those of "
+        of = f"{len(found)} {of}" + "s" * (len(found) > 1)
+        raise RefocusError(f"{name} {what} {of} ({', '.join(found[:shown])}{more}), but exactly those of "
                            "a Genfocus LoRA for this FLUX.1 are needed: choose DeblurNet's or BokehNet's file.")

@@ -55,10 +55,10 @@ def velocity(transformer, noise: Tensor, conditions: list[Condition], text: Tens
         branch = Branch(tokens, still, rope(position_ids(*c.grid.shape[1:3], c.offset)), c.lora)
         branch.x = branch.linear("x_embedder", transformer.x_embedder, tokens)
         branches.append(branch)
-    open = any(c.open for c in conditions)
+    mutual = any(c.mutual for c in conditions)
     for i, block in enumerate(transformer.transformer_blocks):
-        double_block(block, f"transformer_blocks.{i}", branches, open)
+        double_block(block, f"transformer_blocks.{i}", branches, mutual)
     for i, block in enumerate(transformer.single_transformer_blocks):
-        single_block(block, f"single_transformer_blocks.{i}", branches, open)
+        single_block(block, f"single_transformer_blocks.{i}", branches, mutual)
     out = transformer.proj_out(transformer.norm_out(branches[1].x, main))
     return out.unflatten(1, (h, w))

@@ -42,7 +42,7 @@ def image_guided(predict: Velocity, untiled: Velocity, black: list[Tensor], scal
     """
     def guided(noise: Tensor, conditions: list[Condition], sigma: float) -> Tensor:
         v = predict(noise, conditions, sigma)
-        black_conditions = [replace(c, grid=g, open=True) for c, g in zip(conditions, black, strict=True)]
+        black_conditions = [replace(c, grid=g, mutual=True) for c, g in zip(conditions, black, strict=True)]
         v_black = untiled(noise, black_conditions, sigma)
         return v_black + scale * (v - v_black)
 

@@ -4,18 +4,23 @@ import copy
 import comfy.controlnet
 import comfy.ldm.flux.layers
 import comfy.model_management as mm
+import comfy.ops
 import comfy.sd
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 
 from rackfocus.dev import native_flux as native
 from rackfocus.nodes.genfocus import flux as flux_check
+from rackfocus.nodes.genfocus.adapters import LoraWeights
 from rackfocus.nodes.genfocus.attention import OVERRIDE
 from rackfocus.nodes.genfocus.hook import attach, with_conditions
 from rackfocus.pipelines.genfocus import (
     BOKEH,
     DEBLUR,
     DEBLUR_PRE,
+    FLUX_1,
+    Condition,
     LowRank,
     Setup,
     Slot,
@@ -124,13 +129,66 @@ def test_with_float8_weights(transformer, lora, patcher, small):
     assert error(generate(transformer, BOKEH, noise, grids, [lora], text, pooled, **RUN), expected) > 10 * TOLERANCE
 
 
-def test_with_a_lora_that_the_host_stacked(model, transformer, lora, patcher, small):
-    """The artist's LoRA is on all branches: it equals the reference on merged weights."""
+class Quantised(comfy.ops.manual_cast):
+    """Linear layers as GGUF packs have them: weights of another shape and type, unpacked for each call."""
+
+    class Linear(comfy.ops.manual_cast.Linear):
+        def pack(self):
+            scale = self.weight.abs().amax() / 127
+            self.shape, self.scale = self.weight.shape, scale
+            self.weight = torch.nn.Parameter((self.weight / scale).round().to(torch.int8).flatten(), False)
+
+        def unpacked(self):
+            return (self.weight.float() * self.scale).view(self.shape)
+
+        def forward(self, x):
+            return torch.nn.functional.linear(x, self.unpacked(), self.bias)
+
+
+def test_with_gguf_style_layers(transformer, lora, patcher, small):
     noise, grids, text, pooled = small
+    config = native.model_config(transformer)
+    config.custom_operations = Quantised
+    model = native.stock_model(transformer, config)
+    for layer in model.model.diffusion_model.modules():
+        if isinstance(layer, Quantised.Linear):
+            layer.pack()
+    unpacked = native.stock_model(transformer)
+    for name, layer in model.model.diffusion_model.named_modules():
+        if isinstance(layer, Quantised.Linear):
+            unpacked.model.diffusion_model.get_submodule(name).weight.copy_(layer.unpacked())
+    expected = native.generate(unpacked, BOKEH, noise, grids, patcher, text, pooled, **RUN)
+    out = native.generate(model, BOKEH, noise, grids, patcher, text, pooled, **RUN)
+    assert error(out, expected) < TOLERANCE
+    assert error(generate(transformer, BOKEH, noise, grids, [lora], text, pooled, **RUN), expected) > 10 * TOLERANCE
+
+
+def test_in_bfloat16(transformer, lora, small):
+    """All in bfloat16: as far from the float32 result as the reference in bfloat16 is, not further."""
+    noise, grids, text, pooled = (x if isinstance(x, list) else x.bfloat16() for x in small)
+    grids = [g.bfloat16() for g in grids]
+    half = copy.deepcopy(transformer).bfloat16()
+    weights = {m: LowRank(low.down.bfloat16(), low.up.bfloat16()) for m, low in lora.items()}
+    exact = velocity(transformer, small[0], [Condition(g, lora) for g in small[1]], *small[2:], 0.4, 2.0)
+    reference = velocity(half, noise, [Condition(g, weights) for g in grids], text, pooled, 0.4, 2.0)
+    clone = attach(native.stock_model(half), BOKEH, native.patchers([weights], transformer))
+    out = native.velocity(clone, noise, grids, text, pooled, 0.4, 2.0)
+    assert out.dtype == torch.bfloat16
+    assert error(out, exact) < 1.3 * error(reference, exact) < 0.05
+
+
+def style_lora(lora):
+    """({module: (down, up)}, the same as a file for the host) of a LoRA that an artist might stack."""
     g = torch.Generator().manual_seed(3)
     style = {m: [torch.randn(shape, generator=g) * 0.3 for shape in ((3, low.down.shape[1]), (low.up.shape[0], 3))]
              for m, low in lora.items() if ".attn." in m or "proj_out" in m}
-    file = {f"transformer.{m}.lora_{ab}.weight": pair[i] for m, pair in style.items() for i, ab in enumerate("AB")}
+    return style, {f"transformer.{m}.lora_{ab}.weight": p[i] for m, p in style.items() for i, ab in enumerate("AB")}
+
+
+def test_with_a_lora_that_the_host_stacked(model, transformer, lora, patcher, small):
+    """The artist's LoRA is on all branches: it equals the reference on merged weights."""
+    noise, grids, text, pooled = small
+    style, file = style_lora(lora)
     stacked, _ = comfy.sd.load_lora_for_models(model, None, file, 0.8, 0)
     merged = copy.deepcopy(transformer)
     for m, (down, up) in style.items():
@@ -138,6 +196,40 @@ def test_with_a_lora_that_the_host_stacked(model, transformer, lora, patcher, sm
     expected = generate(merged, BOKEH, noise, grids, [lora], text, pooled, **RUN)
     assert error(native.generate(stacked, BOKEH, noise, grids, patcher, text, pooled, **RUN), expected) < TOLERANCE
     assert error(generate(transformer, BOKEH, noise, grids, [lora], text, pooled, **RUN), expected) > 10 * TOLERANCE
+
+
+def test_every_public_tensor_has_its_place_in_a_full_size_flux():
+    """On the meta device: the fused layers exist, their sizes fit, and every adapted layer is in one of them."""
+    with torch.device("meta"):
+        big = FluxTransformer2DModel(guidance_embeds=True)
+        lora = {m: LowRank(torch.empty(64, a), torch.empty(b, 64)) for m, (a, b) in FLUX_1.adapted().items()}
+        flux = native.stock_model(big, weights=False).model.diffusion_model
+        weights = LoraWeights(lora, flux_check.require_flux(flux))
+    assert sum(p.numel() for p in weights.parameters()) == sum(x.numel() for m in lora.values() for x in (m.down, m.up))
+    assert sum(len(layer.starts) for _, layer in weights.items()) == 343
+    for name, layer in weights.items():
+        linear = flux.get_submodule(name)
+        ends = [start + layer.get_parameter(f"up{i}").shape[0] for i, start in enumerate(layer.starts)]
+        assert layer.down.shape[1] == linear.in_features and ends[-1] == linear.out_features, name
+        assert layer.starts == [0, *ends[:-1]], name
+
+
+def test_with_weights_that_stay_offloaded(transformer, lora, patcher, small):
+    """Low VRAM: most layers are moved, and their LoRA patches applied, for each call."""
+    noise, grids, text, pooled = small
+    style, file = style_lora(lora)
+    stacked, _ = comfy.sd.load_lora_for_models(native.stock_model(transformer), None, file, 0.8, 0)
+    clone = attach(stacked, BOKEH, patcher)
+    clone.load(torch.device("cpu"), lowvram_model_memory=20000)
+    layers = [m for m in clone.model.diffusion_model.modules() if isinstance(m, torch.nn.Linear)]
+    assert sum(m.comfy_cast_weights for m in layers) > len(layers) / 2 and any(m.weight_function for m in layers)
+    merged = copy.deepcopy(transformer)
+    for m, (down, up) in style.items():
+        merged.get_submodule(m).weight += 0.8 * up @ down
+    expected = velocity(merged, noise, [Condition(g, lora) for g in grids], text, pooled, 0.4, 2.0)
+    out = native.velocity(clone, noise, grids, text, pooled, 0.4, 2.0)
+    clone.detach()
+    assert error(out, expected) < TOLERANCE
 
 
 def test_latents_are_scaled_as_the_host_scales_them(model, patcher, small):

@@ -130,9 +130,9 @@ def test_a_condition_never_sees_another(genfocus, transformer, lora, kind):
         "single": (transformer.single_transformer_blocks[0], "single_transformer_blocks.0", single_block),
     }[kind]
 
-    def after(second, open=False):
+    def after(second, mutual=False):
         branches = _branches(transformer, [noise, grids[0], second], text, [{}, lora, lora])
-        run(block, name, branches, open)
+        run(block, name, branches, mutual)
         return [b.x for b in branches]
 
     a, b = after(grids[1]), after(grids[1] + 1)
@@ -308,7 +308,7 @@ def test_any_rank(tensors, transformer):
 
 
 @pytest.mark.parametrize(("change", "said"), [
-    (lambda t: t.pop(A), rf"lacks 1 tensors \({A}\)"),
+    (lambda t: t.pop(A), rf"lacks 1 tensor \({A}\)"),
     (lambda t: [t.pop(k) for k in list(t) if ".to_q." in k], r"lacks 8 tensors .* and 5 more\)"),
     (lambda t: t.update({"transformer.x_embedder.alpha": torch.ones(())}), r"in excess 1 .*x_embedder\.alpha"),
     (lambda t: t.update({A: torch.ones(4, 20)}), r"wrong shape 1 .*x_embedder \(A 4 x 20, B 32 x 4, needed A r x 16"),

@@ -73,17 +73,17 @@ def test_defocus_as_an_image():
     assert torch.equal(vae_range(out, False), out) and vae_range(out, True).min() == -1
 
 
-@pytest.mark.parametrize("open", [False, True])
+@pytest.mark.parametrize("mutual", [False, True])
 @pytest.mark.parametrize("conditions", [[], [3], [3, 3], [2, 4, 1]])
-def test_groups_of_queries_follow_the_rule(conditions, open):
+def test_groups_of_queries_follow_the_rule(conditions, mutual):
     sizes = [2, 3, *conditions]  # text, noise, conditions
     owner = [i for i, n in enumerate(sizes) for _ in range(n)]
     seen = torch.zeros(len(owner), len(owner), dtype=torch.bool)
-    for asks, ranges in query_groups(5, conditions, open):
+    for asks, ranges in query_groups(5, conditions, mutual):
         for r in ranges:
             assert not seen[asks, r].any()  # no key twice
             seen[asks, r] = True
-    assert seen.tolist() == [[sees(i, j, open) for j in owner] for i in owner]
+    assert seen.tolist() == [[sees(i, j, mutual) for j in owner] for i in owner]
 
 
 def test_every_adapted_layer_has_one_place_in_the_fused_names():
