@@ -1,5 +1,6 @@
 """Genfocus on the artist's MODEL: a clone whose diffusion model is wrapped, and conditions in the conditioning."""
 from dataclasses import dataclass, replace
+from functools import partial
 
 import comfy.ldm.common_dit
 import comfy.patcher_extension
@@ -28,10 +29,16 @@ class Hook:
     tiling: str
     tile: int = TILE
 
-    def __call__(self, executor, x, timestep, context, y=None, guidance=None, ref_latents=None, control=None,
-                 transformer_options=None, **kwargs):
+    def __call__(self, executor, *args, **kwargs):
+        """Stands in for the diffusion model; wrappers that were added after this one still run."""
         flux = executor.class_obj
         require_flux(flux)
+        rest = executor.wrappers[executor.idx + 1:]
+        inner = comfy.patcher_extension.WrapperExecutor.new_class_executor(partial(self._predict, flux), flux, rest)
+        return inner.execute(*args, **kwargs)
+
+    def _predict(self, flux, x, timestep, context, y=None, guidance=None, ref_latents=None, control=None,
+                 transformer_options=None, **kwargs):
         method = kwargs.get("ref_latents_method")
         refs = _same_size(ref_latents, x, len(self.offsets), method)
         height, width = x.shape[-2:]

@@ -5,6 +5,7 @@ import comfy.controlnet
 import comfy.ldm.flux.layers
 import comfy.model_management as mm
 import comfy.ops
+import comfy.patcher_extension
 import comfy.sd
 import pytest
 import torch
@@ -317,6 +318,28 @@ def test_an_attention_override_is_called_inside(model, patcher, small):
     assert torch.equal(out, expected)
     t, n = text.shape[1], 45
     assert lengths == [(t + n, t + 3 * n), (n, t + 2 * n), (n, t + 2 * n)] * 4 * 2  # blocks, steps
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_other_wrappers_run_too(model, patcher, small, when):
+    """A wrapper of another pack, put on before or after Genfocus, sees every step and may change it."""
+    noise, grids, text, pooled = small
+    steps = []
+
+    def other(executor, *args, **kwargs):
+        steps.append(1)
+        return executor(*args, **kwargs) * 0.5
+
+    def add(m):
+        m = m.clone()
+        m.add_wrapper_with_key(comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "other", other)
+        return m
+
+    clone = attach(add(model), BOKEH, patcher) if when == "before" else add(attach(model, BOKEH, patcher))
+    conditions = with_conditions(native.conditioning(text, pooled, 1.0), [unpack(g) for g in grids])
+    plain = native.sample(attach(model, BOKEH, patcher), noise, conditions, steps=1)
+    out = native.sample(clone, noise, conditions, steps=1)
+    assert len(steps) == 1 and error(out - noise, (plain - noise) * 0.5) < 1e-5  # one Euler step from 1 to 0
 
 
 def test_replaced_blocks_are_called(model, patcher, small):
