@@ -17,8 +17,3 @@ def pad_to_tokens(image: Tensor) -> Tensor:
 def defocus_image(radius: Tensor) -> Tensor:
     """Signed blur radius [B, H, W] in pixels -> [B, H, W, 3]: clip(|radius| / 100, 0, 1), three equal channels."""
     return (radius.abs() / FULL_DEFOCUS).clamp(0, 1)[..., None].expand(-1, -1, -1, 3)
-
-
-def vae_range(image: Tensor, signed: bool) -> Tensor:
-    """Pixels 0..1 as the VAE takes them: mapped to -1..1, or left alone (the published defocus map)."""
-    return image * 2 - 1 if signed else image
