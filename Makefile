@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test bench serve clean
+.PHONY: setup demo test parity bench serve clean
 .NOTPARALLEL:
 
 setup:
@@ -18,8 +18,12 @@ test: setup
 	$(RUN) -m ruff check .
 	.venv/bin/pytest -q
 
+parity: setup
+	.venv/bin/pytest -q tests/parity
+
 bench: setup
 	@$(RUN) -m dev.bench
+	@$(RUN) -m dev.bench_genfocus
 
 serve: setup
 	@$(RUN) -m dev.serve --port $(PORT)

@@ -22,8 +22,8 @@ def refocus_photo(info) -> Flow:
     shape = flow.node("ApertureShapeMask", (400, 660), shape="iris", blades=6, rotation=15.0)
     bokeh = flow.node("BokehSynthesize", (800, 0), image=photo["IMAGE"], defocus=lens["defocus"],
                       aperture=shape["aperture"], quality="best")
-    save = _save(flow, (1180, 0), "Refocused", bokeh)
-    overlay = flow.node("PreviewImage", (1180, 420), "Overlay", images=lens["overlay"])
+    save = _save(flow, (1260, 0), "Refocused", bokeh)
+    overlay = flow.node("PreviewImage", (1260, 420), "Overlay", images=lens["overlay"])
     flow.group("What you have", [photo, depth])
     flow.group("Lens", [lens, shape, bokeh])
     flow.group("Result", [save, overlay])

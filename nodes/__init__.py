@@ -1,6 +1,7 @@
 """The node classes, listed for the host. The only part of the pack that knows ComfyUI."""
 from .aperture import ApertureShapeMask
 from .blur import BokehSynthesize, DeblurAiF
+from .conditioning import GenfocusConditioning
 from .depth import RefocusDepth
 from .lens import RefocusLens
 from .model import LoadRefocusModel
@@ -8,4 +9,4 @@ from .rack import RefocusRack
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
 NODES = [LoadRefocusModel, RefocusDepth, RefocusLens, RefocusRack, ApertureShapeMask, BokehSynthesize, DeblurAiF,
-         FocalStackGenerate, SelectFocusFrame, StackFuse]
+         FocalStackGenerate, SelectFocusFrame, StackFuse, GenfocusConditioning]

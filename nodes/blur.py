@@ -2,11 +2,21 @@
 from comfy_api.latest import io
 
 from ..pipelines.engines import RefocusModel
+from ..pipelines.genfocus.setups import BOKEH, DEBLUR
 from ..pipelines.optical import SAMPLES, deblur, estimate_defocus, render_bokeh
 from ..pipelines.optics import DefocusMap, RefocusError
 from ..pipelines.optics.checks import check_image
 from ..pipelines.optics.highlights import HIGHLIGHT_GAIN
+from .genfocus import prepare_bokeh, prepare_deblur, run
+from .genfocus.widgets import diffusion_inputs
 from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, progress_bar, to_device
+
+
+def parts_of(model: RefocusModel | None):
+    """The models of the genfocus engine, None for the optical one; RefocusError for any other."""
+    if isinstance(model, RefocusModel) and model.engine == "genfocus" and model.parts is not None:
+        return model.parts
+    return require_optical(model)
 
 
 def require_optical(model: RefocusModel | None):
@@ -43,20 +53,27 @@ class BokehSynthesize(io.ComfyNode):
                                tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
                                        "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
                                        "the time."),
-                RefocusModelType.Input("model", optional=True, tooltip="Nothing connected: the optical engine."),
+                RefocusModelType.Input("model", optional=True,
+                                       tooltip="Nothing connected: the optical engine. genfocus leaves quality, "
+                                               "highlights, the lens's character and background aside."),
                 io.Mask.Input("aperture", optional=True,
                               tooltip="Shape of the opening, from ApertureShapeMask or any mask. Nothing: a circle."),
                 io.Image.Input("background", optional=True,
                                tooltip="Clean plate: what stands behind the silhouettes. Nothing: filled from around."),
+                *diffusion_inputs(BOKEH),
             ],
             outputs=[io.Image.Output(tooltip="Same size as the image; a frame for each image or defocus map.")],
         )
 
     @classmethod
     def execute(cls, image, defocus, quality, highlights, cats_eye, spherical, chromatic, model=None, aperture=None,
-                background=None) -> io.NodeOutput:
-        require_optical(model)
+                background=None, prompt=BOKEH.prompt, steps=BOKEH.steps, guidance=BOKEH.guidance, seed=0,
+                tiling="auto") -> io.NodeOutput:
+        parts = parts_of(model)
         image = check_image(image)
+        if parts:
+            prepared = prepare_bokeh(parts, image, defocus, aperture, prompt=prompt, guidance=guidance, tiling=tiling)
+            return io.NodeOutput(from_device(run(prepared, parts.vae, image.shape[1:3], steps=steps, seed=seed)))
         out = render_bokeh(to_device(image), _on_device(defocus), aperture=to_device(aperture),
                            background=to_device(background), quality=quality, highlights=highlights,
                            cats_eye=cats_eye, spherical=spherical, chromatic=chromatic * image.shape[2] / 1000,
@@ -80,17 +97,27 @@ class DeblurAiF(io.ComfyNode):
                 DefocusMapType.Input("defocus", optional=True,
                                      tooltip="The blur that the photo HAS. Nothing: estimated from the photo."),
                 io.Mask.Input("aperture", optional=True,
-                              tooltip="Shape of the opening that took it. Nothing: a circle."),
+                              tooltip="Shape of the opening that took it. Nothing: a circle. genfocus needs none."),
+                io.Image.Input("pre_deblurred", optional=True,
+                               tooltip="genfocus: the same photo as something else has sharpened it."),
+                *diffusion_inputs(DEBLUR),
             ],
             outputs=[io.Image.Output(tooltip="Same size and count as the image."),
                      DefocusMapType.Output(display_name="defocus", tooltip="The blur that was given or estimated.")],
         )
 
     @classmethod
-    def execute(cls, image, strength, model=None, defocus=None, aperture=None) -> io.NodeOutput:
-        require_optical(model)
+    def execute(cls, image, strength, model=None, defocus=None, aperture=None, pre_deblurred=None,
+                prompt=DEBLUR.prompt, steps=DEBLUR.steps, guidance=DEBLUR.guidance, seed=0,
+                tiling="auto") -> io.NodeOutput:
+        parts = parts_of(model)
         image = to_device(check_image(image))
         defocus = _on_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
+        if parts:
+            prepared = prepare_deblur(parts, image, pre_deblurred, prompt=prompt, guidance=guidance, tiling=tiling)
+            out = run(prepared, parts.vae, image.shape[1:3], steps=steps, seed=seed).to(image)
+            out = image + strength * (out - image)
+            return io.NodeOutput(from_device(out), DefocusMap(from_device(defocus.radius)))
         out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
         return io.NodeOutput(from_device(out), DefocusMap(from_device(defocus.radius)))
 

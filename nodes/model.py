@@ -6,7 +6,10 @@ from comfy_api.latest import io
 
 from ..pipelines.engines import ENGINES, RefocusModel, still_needed, weight_files
 from ..pipelines.optics import RefocusError
+from .genfocus import load_parts
 from .host import CATEGORY, RefocusModelType, Schema
+
+NONE = "none"
 
 
 def missing_files(engine: str) -> list:
@@ -32,6 +35,15 @@ def why_not(engine: str) -> str | None:
     return f"{said}, and it will need files that are not here: {'; '.join(map(str, missing))}. Choose optical."
 
 
+def no_lora(engine: str, *chosen: str) -> str | None:
+    """Genfocus without any of its LoRAs: which files there are, or None."""
+    if engine != "genfocus" or any(name != NONE for name in chosen):
+        return None
+    files = [f for f in weight_files(engine) if f.folder == "loras"]
+    return ("genfocus needs a deblur_lora, a bokeh_lora or both, and none is chosen: choose one, or get "
+            f"{'; '.join(map(str, files))}.")
+
+
 class LoadRefocusModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -40,19 +52,42 @@ class LoadRefocusModel(io.ComfyNode):
             search_aliases=["genfocus", "learn2refocus", "bokeh model", "deblur model"],
             description="Chooses the engine for the other nodes. They use the optical engine when nothing is "
                         "connected, so this node is only needed to choose another one.",
-            inputs=[io.Combo.Input("engine", options=list(ENGINES), default="optical", tooltip="\n".join(
-                f"{e.name}: {e.purpose}{'' if e.ready else ' (not in this version yet)'}" for e in ENGINES.values()))],
+            inputs=[
+                io.Combo.Input("engine", options=list(ENGINES), default="optical", tooltip="\n".join(
+                    f"{e.name}: {e.purpose}{'' if e.ready else ' (not in this version yet)'}"
+                    for e in ENGINES.values())),
+                _lora("deblur_lora", "DeblurNet, for DeblurAiF. A file with pre_deblur in its name is given a black "
+                                     "picture where no pre-deblurred one is connected."),
+                _lora("bokeh_lora", "BokehNet, for BokehSynthesize."),
+                _lora("aperture_lora", "for the aperture's shape as a third condition. None is public so far."),
+                io.Model.Input("flux", optional=True,
+                               tooltip="genfocus: FLUX.1-dev from any loader, fp8 and GGUF too, with your own LoRAs if "
+                                       "you like. It is not changed."),
+                io.Clip.Input("clip", optional=True, tooltip="genfocus: T5 and CLIP-L, DualCLIPLoader of type flux."),
+                io.Vae.Input("vae", optional=True, tooltip="genfocus: FLUX.1's VAE."),
+            ],
             outputs=[RefocusModelType.Output(display_name="model",
                                              tooltip="For BokehSynthesize, DeblurAiF and FocalStackGenerate.")],
         )
 
     @classmethod
-    def validate_inputs(cls, engine):
-        return why_not(engine) or True
+    def validate_inputs(cls, engine, deblur_lora=NONE, bokeh_lora=NONE):
+        return why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora) or True
 
     @classmethod
-    def execute(cls, engine) -> io.NodeOutput:
-        why = why_not(engine)
+    def execute(cls, engine, deblur_lora=NONE, bokeh_lora=NONE, aperture_lora=NONE, flux=None, clip=None,
+                vae=None) -> io.NodeOutput:
+        why = why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora)
         if why:
             raise RefocusError(why)
-        return io.NodeOutput(RefocusModel(engine))
+        if engine != "genfocus":
+            return io.NodeOutput(RefocusModel(engine))
+        chosen = {"deblur": deblur_lora, "bokeh": bokeh_lora, "aperture": aperture_lora}
+        files = {part: None if name == NONE else folder_paths.get_full_path_or_raise("loras", name)
+                 for part, name in chosen.items()}
+        return io.NodeOutput(RefocusModel(engine, load_parts(flux, clip, vae, files)))
+
+
+def _lora(name: str, purpose: str):
+    return io.Combo.Input(name, options=[NONE, *folder_paths.get_filename_list("loras")], default=NONE, optional=True,
+                          tooltip=f"genfocus: the LoRA {purpose}")

@@ -17,7 +17,7 @@ class Engine:
 
 ENGINES = {e.name: e for e in (
     Engine("optical", "lens simulation, focus stacking and deconvolution; no weights", True),
-    Engine("genfocus", "all-in-focus and bokeh by FLUX.1 with LoRAs", False),
+    Engine("genfocus", "all-in-focus and bokeh by FLUX.1-dev with LoRAs", True),
     Engine("learn2refocus", "a focal stack from one photo by Stable Video Diffusion", False),
     Engine("diffcamera", "refocus by focus point and blur level; no public weights", False),
 )}
@@ -25,8 +25,9 @@ ENGINES = {e.name: e for e in (
 
 @dataclass(frozen=True)
 class RefocusModel:
-    """What LoadRefocusModel hands to the other nodes: the engine's name."""
+    """What LoadRefocusModel hands to the other nodes: the engine's name, and the models it runs on (optical: None)."""
     engine: str
+    parts: object = None
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ CHANGES = {
         "stack": (1 - STACK, {}), "method": ("average", {}), "first": (1, {}), "last": (1, {}), "align": (True, {}),
     },
 }
+# What only the genfocus engine reads: see test_genfocus_nodes.py.
+GENFOCUS = {"prompt", "steps", "guidance", "seed", "tiling", "pre_deblurred", "flux", "clip", "vae", "deblur_lora",
+            "bokeh_lora", "aperture_lora"}
 # What must be connected or differs from the widget's default.
 BASE = {
     "LoadRefocusModel": {}, "ApertureShapeMask": {},
@@ -176,7 +179,9 @@ def test_every_input_has_an_effect(node_id, name):
 
 def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
-        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"}
+        if node_id == "GenfocusConditioning":
+            continue
+        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS
         assert inputs == set(CHANGES[node_id]) - {"model"}, node_id
 
 
@@ -186,14 +191,16 @@ def test_model_inputs_choose_the_engine():
     assert model.engine == "optical"
     for node_id in ("BokehSynthesize", "DeblurAiF", "FocalStackGenerate"):
         run(node_id, **BASE[node_id], model=model)
-        with pytest.raises(ValueError, match="genfocus cannot"):
-            run(node_id, **BASE[node_id], model=RefocusModel("genfocus"))
+        with pytest.raises(ValueError, match="learn2refocus cannot"):
+            run(node_id, **BASE[node_id], model=RefocusModel("learn2refocus"))
+    with pytest.raises(ValueError, match="genfocus cannot"):
+        run("FocalStackGenerate", **BASE["FocalStackGenerate"], model=RefocusModel("genfocus"))
 
 
 def test_an_engine_without_its_files_says_what_to_get():
     node = BY_ID["LoadRefocusModel"]
     for name, engine in ENGINES.items():
-        said = node.validate_inputs(engine=name)
+        said = node.validate_inputs(engine=name, deblur_lora="a.safetensors")
         assert (said is True) == engine.ready
     said = node.validate_inputs(engine="genfocus")
     for part in ("deblurNet.safetensors", "nycu-cplab/Genfocus-Model", "463,703,368 bytes", "Apache-2.0",

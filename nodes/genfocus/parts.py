@@ -1,0 +1,54 @@
+"""What LoadRefocusModel hands over for the Genfocus engine."""
+from dataclasses import dataclass
+from typing import Any
+
+from ...pipelines.genfocus.lora_file import read_lora
+from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, Setup, with_aperture
+from ...pipelines.optics import RefocusError
+from .adapters import lora_patcher
+from .flux import require_flux
+
+
+@dataclass(frozen=True)
+class GenfocusParts:
+    """MODEL, CLIP and VAE of the artist, untouched; the LoRAs as patchers, None where not chosen.
+
+    always_pre: DeblurNet is the one trained with a pre-deblurred image, so a missing one is black.
+    """
+    model: Any
+    clip: Any
+    vae: Any
+    deblur: Any = None
+    bokeh: Any = None
+    aperture: Any = None
+    always_pre: bool = False
+
+    def deblurring(self, pre: bool) -> tuple[Setup, list]:
+        """(set-up, its LoRA)."""
+        return (DEBLUR_PRE if pre or self.always_pre else DEBLUR), [_chosen(self.deblur, "deblur_lora", "DeblurNet")]
+
+    def blurring(self, aperture: bool) -> tuple[Setup, list]:
+        """(set-up, its LoRA, or one for each condition)."""
+        bokeh = _chosen(self.bokeh, "bokeh_lora", "BokehNet")
+        if not aperture:
+            return BOKEH, [bokeh]
+        return with_aperture(BOKEH), [bokeh, bokeh, _chosen(self.aperture, "aperture_lora", "an aperture-shape LoRA")]
+
+
+def _chosen(patcher, widget: str, name: str):
+    if patcher is None:
+        raise RefocusError(f"this needs {name}, but no file is chosen for it: choose one in LoadRefocusModel's "
+                           f"{widget}" + (", or disconnect the aperture." if widget == "aperture_lora" else "."))
+    return patcher
+
+
+def load_parts(model, clip, vae, files: dict[str, str | None]) -> GenfocusParts:
+    """files: paths of the LoRAs by part (deblur, bokeh, aperture), None for none. Raises RefocusError."""
+    for name, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
+        if part is None:
+            raise RefocusError(f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
+                               "loader to LoadRefocusModel.")
+    architecture = require_flux(model.get_model_object("diffusion_model"))
+    loras = {part: lora_patcher(read_lora(path, architecture), architecture) if path else None
+             for part, path in files.items()}
+    return GenfocusParts(model, clip, vae, **loras, always_pre="pre_deblur" in (files.get("deblur") or ""))

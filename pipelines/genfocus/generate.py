@@ -1,0 +1,32 @@
+"""The whole reference: a set-up's condition images and noise in, the picture's latents out."""
+from torch import Tensor
+
+from . import sampler
+from .lora_file import LowRank
+from .reference import velocity
+from .schedule import sigmas
+from .setups import Setup, conditions
+from .tiling import TILE, use_tiles
+
+
+def generate(transformer, setup: Setup, noise: Tensor, grids: list[Tensor], loras: list[dict[str, LowRank]],
+             text: Tensor, pooled: Tensor, *, steps: int | None = None, guidance: float | None = None,
+             image_guidance: float = 1.0, black: list[Tensor] | None = None, tiling: str = "auto", tile: int = TILE,
+             progress=None) -> Tensor:
+    """Packed latents [B, h, w, C] of the result.
+
+    noise: packed, standard normal; grids: packed latents of the condition images, in the set-up's order; loras: one
+    for all or one each; text [B, t, .] (T5, 512 tokens as published) and pooled [B, .] (CLIP); steps and guidance:
+    None for the set-up's; black: packed latents of black condition images, for image_guidance other than 1; tiling:
+    auto, on or off. progress(done, total) after every step may raise to stop.
+    """
+    h, w = noise.shape[1:3]
+
+    def predict(x, conditions, sigma):
+        g = setup.guidance if guidance is None else guidance
+        return velocity(transformer, x, conditions, text, pooled, sigma, g)
+
+    parted = sampler.tiled(predict, tile) if use_tiles(h, w, tiling, tile) else predict
+    guided = sampler.image_guided(parted, predict, black, image_guidance)
+    levels = sigmas(setup.steps if steps is None else steps, h * w)
+    return sampler.sample(guided, noise, conditions(setup, grids, loras), levels, progress)

@@ -1,0 +1,287 @@
+"""The nodes of the Genfocus engine, on tiny random models in the host's own classes."""
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from rackfocus.dev.comfy_library import use_comfy
+
+use_comfy()
+import comfy.model_management as mm  # noqa: E402
+import folder_paths  # noqa: E402
+import latent_preview  # noqa: E402
+
+import nodes as core  # noqa: E402
+from rackfocus.dev.tiny_genfocus import TinyClip, tiny_flux, tiny_lora, tiny_transformer, tiny_vae  # noqa: E402
+from rackfocus.nodes import BokehSynthesize, DeblurAiF, GenfocusConditioning, LoadRefocusModel  # noqa: E402
+from rackfocus.pipelines.genfocus import (  # noqa: E402
+    BOKEH,
+    DEBLUR,
+    DEBLUR_PRE,
+    generate,
+    pack,
+    read_lora,
+    unpack,
+    with_aperture,
+)
+from rackfocus.pipelines.genfocus.reference import architecture_of  # noqa: E402
+from rackfocus.pipelines.optics import DefocusMap, RefocusError  # noqa: E402
+
+FAST = {"steps": 2, "seed": 5}
+
+
+@pytest.fixture(autouse=True)
+def inference_mode():
+    """As the host runs its nodes."""
+    with torch.inference_mode():
+        yield
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+PHOTO = random(1, 48, 64, 3)
+DEFOCUS = DefocusMap(torch.linspace(-20, 60, 64)[None, None].repeat(1, 48, 1))
+SHAPE = torch.zeros(1, 32, 32)
+SHAPE[:, :16] = 1
+
+
+@pytest.fixture(scope="module")
+def loras(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loras")
+    for i, name in enumerate(["deblurNet", "bokehNet", "shape", "deblurNet_with_pre_deblur"]):
+        save_file(tiny_lora(seed=i), folder / f"{name}.safetensors")
+    save_file({k: v for k, v in tiny_lora().items() if "x_embedder" not in k}, folder / "broken.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base():
+    return {"flux": tiny_flux(), "clip": TinyClip(), "vae": tiny_vae()}
+
+
+@pytest.fixture(scope="module")
+def load(loras, base):
+    before = folder_paths.folder_names_and_paths["loras"]
+    folder_paths.folder_names_and_paths["loras"] = ([str(loras)], before[1])
+
+    def load(**changes):
+        chosen = {"deblur_lora": "deblurNet.safetensors", "bokeh_lora": "bokehNet.safetensors", **base, **changes}
+        return LoadRefocusModel.execute("genfocus", **chosen).args[0]
+
+    yield load
+    folder_paths.folder_names_and_paths["loras"] = before
+
+
+@pytest.fixture(scope="module")
+def model(load):
+    return load(aperture_lora="shape.safetensors")
+
+
+def deblur(model, image=PHOTO, **inputs):
+    given = {"strength": 1.0, "defocus": DEFOCUS, **FAST, **inputs}
+    return DeblurAiF.execute(image, model=model, **given).args[0]
+
+
+def bokeh(model, image=PHOTO, defocus=DEFOCUS, **inputs):
+    return BokehSynthesize.execute(image, defocus, "fast", 8.0, model=model, **{**FAST, **inputs}).args[0]
+
+
+def same(a, b, tolerance=2e-4):
+    return a.shape == b.shape and float((a - b).abs().max()) < tolerance
+
+
+def by_reference(loras, base, setup, images, files, prompt, guidance, steps=2, seed=5):
+    """The reference between the host's VAE and text: pictures [1, H, W, 3] of sizes in whole tokens."""
+    transformer = tiny_transformer()
+    latents = [base["vae"].encode(image) for image in images]
+    latent_format = base["flux"].model.latent_format
+    grids = [pack(latent_format.process_in(x)) for x in latents]
+    text, options = TinyClip({"t5xxl_min_length": 512}).encode_from_tokens_scheduled((prompt, 512))[0]
+    noise = torch.randn(latents[0].shape, generator=torch.manual_seed(seed))
+    weights = [read_lora(loras / f"{f}.safetensors", architecture_of(transformer)) for f in files]
+    out = generate(transformer, setup, pack(noise), grids, weights, text, options["pooled_output"], steps=steps,
+                   guidance=guidance)
+    return base["vae"].decode(latent_format.process_out(unpack(out)))
+
+
+def test_the_nodes_equal_the_reference(model, loras, base):
+    image = PHOTO
+    out = by_reference(loras, base, DEBLUR, [image], ["deblurNet"], DEBLUR.prompt, 3.5)
+    assert same(deblur(model), out)
+    pre = random(1, 48, 64, 3, seed=2)
+    out = by_reference(loras, base, DEBLUR_PRE, [pre, image], ["deblurNet"], DEBLUR.prompt, 3.5)
+    assert same(deblur(model, pre_deblurred=pre), out)
+    # The host's VAE maps 0..1 to -1..1: a map that must reach it unmapped goes in as (map + 1) / 2.
+    blur = (DEFOCUS.radius.abs() / 100)[..., None].expand(-1, -1, -1, 3)
+    out = by_reference(loras, base, BOKEH, [image, (blur + 1) / 2], ["bokehNet"], BOKEH.prompt, 1.0)
+    assert same(bokeh(model), out)
+
+
+def test_the_aperture_is_a_third_condition_with_its_own_lora(model, load, loras, base):
+    blur = (DEFOCUS.radius.abs() / 100)[..., None].expand(-1, -1, -1, 3)
+    shape = torch.zeros(1, 48, 64, 3)
+    shape[:, :24] = 1
+    files = ["bokehNet", "bokehNet", "shape"]
+    out = by_reference(loras, base, with_aperture(BOKEH), [PHOTO, (blur + 1) / 2, shape], files, BOKEH.prompt, 1.0)
+    assert same(bokeh(model, aperture=SHAPE), out) and not same(bokeh(model), out)
+    with pytest.raises(RefocusError, match=r"aperture_lora, or disconnect the aperture"):
+        bokeh(load(), aperture=SHAPE)
+
+
+def test_the_file_trained_with_pre_deblur_gets_a_black_picture(load, loras, base):
+    model = load(deblur_lora="deblurNet_with_pre_deblur.safetensors")
+    out = by_reference(loras, base, DEBLUR_PRE, [PHOTO * 0, PHOTO], ["deblurNet_with_pre_deblur"], DEBLUR.prompt, 3.5)
+    assert same(deblur(model), out)
+    assert not same(deblur(load(deblur_lora="deblurNet.safetensors")), out)
+
+
+@pytest.mark.parametrize("size", [(250, 333), (16, 16), (17, 40)])
+def test_sizes_and_batches_are_kept(model, size):
+    images = random(2, *size, 3)
+    for out in (deblur(model, images, steps=1, defocus=DefocusMap(torch.zeros(1, *size))),
+                bokeh(model, images, steps=1)):
+        assert out.shape == images.shape and not same(out[:1], out[1:])
+
+
+@pytest.mark.parametrize("task", ["deblur", "bokeh"])
+def test_ksampler_gives_the_same_picture(model, base, task):
+    """KSampler, euler and simple, with GenfocusConditioning: what the node makes with the same seed, for each frame."""
+    images = torch.cat([PHOTO, PHOTO.flip(2)])
+    patched, positive, negative, latent = GenfocusConditioning.execute(
+        model, images, task, "", 0.0, defocus=DEFOCUS if task == "bokeh" else None).args
+    out = core.common_ksampler(patched, 5, 4, 1.0, "euler", "simple", positive, negative, latent)[0]["samples"]
+    expected = (deblur if task == "deblur" else bokeh)(model, images, steps=4)
+    assert same(base["vae"].decode(out), expected)
+    guided = core.common_ksampler(patched, 5, 4, 1.8, "euler", "simple", positive, negative, latent)[0]["samples"]
+    assert not same(base["vae"].decode(guided), expected)
+
+
+def test_what_the_conditioning_node_leaves_empty_is_as_published(model):
+    def text(task, prompt, guidance):
+        positive = GenfocusConditioning.execute(model, PHOTO, task, prompt, guidance, defocus=DEFOCUS).args[1]
+        return positive[0][0], positive[0][1]["guidance"]
+
+    for task, setup in (("deblur", DEBLUR), ("bokeh", BOKEH)):
+        tokens, guidance = text(task, " ", 0.0)
+        assert guidance == setup.guidance and tokens.shape[1] == 512
+        assert torch.equal(tokens, text(task, setup.prompt, setup.guidance)[0])
+        assert not torch.equal(tokens, text(task, "fog", 0.0)[0]) and text(task, "", 2.0)[1] == 2.0
+
+
+@pytest.mark.parametrize("run", [deblur, bokeh])
+def test_every_widget_has_an_effect(model, load, run):
+    long = random(1, 16, 528, 3)  # 33 tokens, one more than a tile
+    whole = DefocusMap(torch.ones(1, 16, 528))
+    before = run(model)
+    for change in ({"prompt": "at night"}, {"steps": 3}, {"guidance": 7.0}, {"seed": 6}):
+        assert not same(run(model, **change), before), change
+    for part in ("deblur_lora", "bokeh_lora"):
+        other = run(load(**{part: "shape.safetensors"}))
+        assert same(other, before) == (part.split("_")[0] not in run.__name__), part
+    tiled, auto, off = (run(model, long, defocus=whole, steps=1, tiling=t) for t in ("on", "auto", "off"))
+    assert not same(tiled, off) and same(auto, off)  # auto tiles when both sides reach a tile
+
+
+def test_strength_is_the_share_of_the_correction(model):
+    assert same(deblur(model, strength=0.0), PHOTO, 1e-6)
+    assert same(deblur(model, strength=0.5), (deblur(model) + PHOTO) / 2, 1e-5)
+
+
+def test_defocus_is_passed_on_or_estimated(model):
+    out = DeblurAiF.execute(PHOTO, 1.0, model=model, defocus=DEFOCUS, **FAST).args[1]
+    assert torch.equal(out.radius, DEFOCUS.radius)
+    assert DeblurAiF.execute(PHOTO, 1.0, model=model, **FAST).args[1].radius.shape == (1, 48, 64)
+
+
+def test_the_artists_models_are_not_changed(model, base, load):
+    flux, clip = base["flux"], base["clip"]
+    deblur(model)
+    bokeh(model)
+    assert not any(flux.wrappers.values()) and not flux.additional_models and not flux.object_patches
+    assert not [m for m in flux.model.diffusion_model.modules() if m._forward_hooks]
+    assert clip.options == {}
+
+
+def test_previews_and_one_bar_for_all_frames(model, monkeypatch):
+    seen = []
+
+    class Bar:
+        def __init__(self, total):
+            self.total = total
+
+        def update_absolute(self, value, total=None, preview=None):
+            seen.append((value, total, preview))
+
+    class Previewer:
+        def decode_latent_to_preview_image(self, kind, x0):
+            return kind, tuple(x0.shape)
+
+    monkeypatch.setattr("comfy.utils.ProgressBar", Bar)
+    monkeypatch.setattr(latent_preview, "get_previewer", lambda device, latent_format: Previewer())
+    bokeh(model, torch.cat([PHOTO, PHOTO]), steps=3)
+    assert seen == [(i + 1, 6, ("JPEG", (1, 16, 6, 8))) for i in range(6)]
+
+
+def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeypatch):
+    before, calls = deblur(model), []
+    import rackfocus.nodes.genfocus.forward as forward
+    real = mm.throw_exception_if_processing_interrupted
+
+    def check():
+        calls.append(1)
+        if len(calls) == 4:  # in the second step's first block: three blocks a step
+            mm.interrupt_current_processing()
+        real()
+
+    monkeypatch.setattr(forward.mm, "throw_exception_if_processing_interrupted", check)
+    with pytest.raises(mm.InterruptProcessingException):
+        deblur(model, steps=4)
+    monkeypatch.undo()
+    assert torch.equal(deblur(model), before)
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"flux": None}, "no MODEL is connected"),
+    ({"clip": None}, "no CLIP is connected"),
+    ({"vae": None}, "no VAE is connected"),
+    ({"deblur_lora": "broken.safetensors"}, r"broken\.safetensors lacks 2 tensors \(transformer\.x_embedder"),
+    ({"deblur_lora": "none", "bokeh_lora": "none"}, r"none is chosen.*deblurNet\.safetensors from nycu-cplab"),
+])
+def test_what_is_missing_is_said(load, changes, said):
+    with pytest.raises(RefocusError, match=said) as error:
+        load(**changes)
+    assert "\n" not in str(error.value)
+
+
+def test_a_task_without_its_lora_is_said(load):
+    with pytest.raises(RefocusError, match=r"needs DeblurNet.*deblur_lora"):
+        deblur(load(deblur_lora="none"))
+    with pytest.raises(RefocusError, match=r"needs BokehNet.*bokeh_lora"):
+        bokeh(load(bokeh_lora="none"))
+
+
+def test_wrong_partners_are_said(load, model, base):
+    class Wrong(TinyClip):
+        def clone(self):
+            return Wrong(self.options)
+
+        def encode_from_tokens_scheduled(self, tokens):
+            return [[torch.zeros(1, 8, 32), {}]]
+
+    with pytest.raises(RefocusError, match="CLIP gives no pooled text"):
+        deblur(load(clip=Wrong()))
+
+    class FourChannels:
+        def encode(self, pixels):
+            return torch.zeros(len(pixels), 4, pixels.shape[1] // 8, pixels.shape[2] // 8)
+
+    with pytest.raises(RefocusError, match="latents of 4 channels"):
+        deblur(load(vae=FourChannels()))
+    with pytest.raises(RefocusError, match=r"pre_deblurred is 48 x 32 and the image 48 x 64"):
+        deblur(model, pre_deblurred=PHOTO[:, :, :32])
+    with pytest.raises(RefocusError, match="a DefocusMap is needed"):
+        GenfocusConditioning.execute(model, PHOTO, "bokeh", "", 0.0)
+    with pytest.raises(RefocusError, match="engine is optical"):
+        optical = LoadRefocusModel.execute("optical").args[0]
+        GenfocusConditioning.execute(optical, PHOTO, "deblur", "", 0.0)

@@ -1,0 +1,121 @@
+"""Genfocus in a real host on the CPU, with tiny models from a pack of its own."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rackfocus.dev.errors import RunError
+from rackfocus.dev.host import Host
+
+from .graphs import LENS, pages, picture, slope
+
+SIZE = (333, 250)
+LORAS = """
+import sys
+from rackfocus.dev.comfy_library import use_comfy
+use_comfy()
+from safetensors.torch import save_file
+from rackfocus.dev.tiny_genfocus import tiny_lora
+for seed, name in enumerate(["deblurNet", "bokehNet"]):
+    save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
+"""
+
+
+@pytest.fixture(scope="module")
+def genfocus_host(tmp_path_factory):
+    base = tmp_path_factory.mktemp("genfocus-host")
+    (base / "models" / "loras").mkdir(parents=True)
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "tiny").symlink_to(Path(__file__).parent / "tiny_pack", target_is_directory=True)
+    subprocess.run([sys.executable, "-c", LORAS, str(base / "models" / "loras")], check=True)
+    host = Host(base, args=["--preview-method", "latent2rgb"]).start()
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def client(genfocus_host):
+    with genfocus_host.client() as client:
+        yield client
+
+
+def graph(client, frames=2, size=SIZE, steps=3, seed=11):
+    """Photo -> DeblurAiF (save: 5) and, with its depth, BokehSynthesize (save: 9); KSampler's deblur (save: 14)."""
+    photo = client.upload(pages([picture(*size, s) for s in range(frames)]), "photos.tiff")
+    depth = client.upload(slope(*size), "slope.png")
+    node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
+    return {
+        "1": node("LoadImage", image=photo),
+        "2": node("TinyGenfocusModels"),
+        "3": node("LoadRefocusModel", engine="genfocus", deblur_lora="deblurNet.safetensors",
+                  bokeh_lora="bokehNet.safetensors", flux=["2", 0], clip=["2", 1], vae=["2", 2]),
+        "4": node("DeblurAiF", image=["1", 0], strength=1.0, model=["3", 0], steps=steps, seed=seed, defocus=["7", 0]),
+        "5": node("SaveImage", images=["4", 0], filename_prefix="aif"),
+        "6": node("LoadImage", image=depth),
+        "7": node("RefocusLens", depth=["6", 0], image=["1", 0], **LENS),
+        "8": node("BokehSynthesize", image=["1", 0], defocus=["7", 0], quality="fast", highlights=8.0, model=["3", 0],
+                  steps=steps, seed=seed),
+        "9": node("SaveImage", images=["8", 0], filename_prefix="bokeh"),
+        "10": node("GenfocusConditioning", model=["3", 0], image=["1", 0], task="deblur", prompt="", guidance=0.0),
+        "11": node("KSampler", model=["10", 0], positive=["10", 1], negative=["10", 2], latent_image=["10", 3],
+                   seed=seed, steps=steps, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=1.0),
+        "12": node("VAEDecode", samples=["11", 0], vae=["2", 2]),
+        "13": node("ImageCrop", image=["12", 0], width=size[0], height=size[1], x=0, y=0),
+        "14": node("SaveImage", images=["13", 0], filename_prefix="ksampler"),
+    }
+
+
+def test_the_whole_graph(client):
+    """A batch of two at 333 x 250: size and count kept, previews and progress arrive, KSampler makes the same."""
+    client._connect()
+    previews, progress, receive = [], {}, client._socket.recv
+
+    def recv():
+        message = receive()
+        if not isinstance(message, str):
+            previews.append(message)
+        return message
+
+    client._socket.recv = recv
+    run = client.run(graph(client), on_progress=lambda node, *at: progress.setdefault(node, []).append(at))
+    made = {node: client.pictures(run, node) for node in ("5", "9", "14")}
+    for pictures in made.values():
+        assert [p.size for p in pictures] == [SIZE] * 2
+        assert np.abs(np.subtract(*(np.asarray(p, dtype=int) for p in pictures))).max() > 1
+    for ours, ksampler in zip(made["5"], made["14"], strict=True):
+        assert np.abs(np.asarray(ours, dtype=int) - np.asarray(ksampler, dtype=int)).max() <= 1
+    assert np.abs(np.asarray(made["5"][0], dtype=int) - np.asarray(made["9"][0], dtype=int)).max() > 1
+    assert len(previews) >= 12 and all(b"\xff\xd8" in p[:200] for p in previews)  # JPEG
+    for node in ("4", "8"):
+        assert (6, 6) in progress[node] and {v for v, top in progress[node] if top == 6} >= {1, 3, 4, 6}
+
+
+def test_cancel_is_heard_and_the_next_run_is_as_before(client):
+    prompt = {k: v for k, v in graph(client, frames=1).items() if k in ("1", "2", "3", "6", "7", "8", "9")}
+    before = client.pictures(client.run(prompt), "9")[0]
+    prompt["8"]["inputs"].update(seed=12, steps=200)
+    reached = []
+
+    def on_progress(node, value, top):
+        if node == "8":
+            if not reached:
+                client.interrupt()
+            reached.append(value)
+
+    with pytest.raises(RunError) as error:
+        client.run(prompt, on_progress=on_progress)
+    assert error.value.kind == "interrupted" and max(reached) < 200
+    prompt["8"]["inputs"].update(seed=11, steps=3, prompt="something else")
+    client.run(prompt)
+    prompt["8"]["inputs"].pop("prompt")
+    again = client.pictures(client.run(prompt), "9")[0]
+    assert again.tobytes() == before.tobytes()
+
+
+def test_a_missing_vae_is_one_sentence(client):
+    prompt = graph(client, frames=1)
+    prompt["3"]["inputs"].pop("vae")
+    with pytest.raises(RunError, match="no VAE is connected"):
+        client.run(prompt)
