@@ -43,16 +43,6 @@ class BokehSynthesize(io.ComfyNode):
                 io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5,
                                tooltip="How many times white a small clipped light is taken to be, so that its disc "
                                        "glows in the colour of its rim. Walls and skies are left alone. 1: off."),
-                io.Float.Input("cats_eye", default=0.0, min=0.0, max=1.0, step=0.05,
-                               tooltip="Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
-                                       "whole in the centre. 1: half of the opening is left in the corners."),
-                io.Float.Input("spherical", default=0.0, min=-1.0, max=1.0, step=0.05,
-                               tooltip="Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
-                                       "plane, soft discs with bright middles in front. Below 0: the other way round."),
-                io.Float.Input("chromatic", default=0.0, min=0.0, max=50.0, step=0.1,
-                               tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
-                                       "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
-                                       "the time."),
                 RefocusModelType.Input("model", optional=True,
                                        tooltip="Nothing connected: the optical engine. genfocus leaves quality, "
                                                "highlights, the lens's character and background aside."),
@@ -60,14 +50,24 @@ class BokehSynthesize(io.ComfyNode):
                               tooltip="Shape of the opening, from ApertureShapeMask or any mask. Nothing: a circle."),
                 io.Image.Input("background", optional=True,
                                tooltip="Clean plate: what stands behind the silhouettes. Nothing: filled from around."),
+                io.Float.Input("cats_eye", optional=True, default=0.0, min=0.0, max=1.0, step=0.05,
+                               tooltip="Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
+                                       "whole in the centre. 1: half of the opening is left in the corners."),
+                io.Float.Input("spherical", optional=True, default=0.0, min=-1.0, max=1.0, step=0.05,
+                               tooltip="Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
+                                       "plane, soft discs with bright middles in front. Below 0: the other way round."),
+                io.Float.Input("chromatic", optional=True, default=0.0, min=0.0, max=50.0, step=0.1,
+                               tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
+                                       "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
+                                       "the time."),
                 *diffusion_inputs(BOKEH),
             ],
             outputs=[io.Image.Output(tooltip="Same size as the image; a frame for each image or defocus map.")],
         )
 
     @classmethod
-    def execute(cls, image, defocus, quality, highlights, cats_eye, spherical, chromatic, model=None, aperture=None,
-                background=None, prompt=BOKEH.prompt, steps=BOKEH.steps, guidance=BOKEH.guidance, seed=0,
+    def execute(cls, image, defocus, quality, highlights, model=None, aperture=None, background=None, cats_eye=0.0,
+                spherical=0.0, chromatic=0.0, prompt=BOKEH.prompt, steps=BOKEH.steps, guidance=BOKEH.guidance, seed=0,
                 tiling="auto") -> io.NodeOutput:
         parts = parts_of(model)
         image = check_image(image)

@@ -8,8 +8,9 @@ import pytest
 
 from rackfocus.dev.errors import RunError
 from rackfocus.dev.host import Host
+from rackfocus.dev.photo import pages
 
-from .graphs import LENS, pages, picture, slope
+from .graphs import LENS, picture, slope
 
 SIZE = (333, 250)
 LORAS = """
