@@ -94,7 +94,7 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
                         progress(base + k + 1, total)
 
                 shifted = r - chromatic * share * (r / max(2 * chromatic, 1e-6)).abs().clamp(max=1)
-                photo = render_tile(light, shifted, lens, tile.field, behind, tick)
+                photo = render_tile(light, shifted, lens, tile, behind, tick)
                 result[..., channels] = tile.crop(photo)[..., channels]
                 done += steps
             if not linear:

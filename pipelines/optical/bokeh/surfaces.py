@@ -32,6 +32,14 @@ class Points:
     colour: Tensor
     coverage: Tensor
 
+    def within(self, left: int, top: int, width: int, height: int) -> "Points":
+        """Those on the given pixels, counted from the first of them."""
+        x, y = self.at[:, 0] - left, self.at[:, 1] - top
+        keep = ((x >= 0) & (x < width) & (y >= 0) & (y < height)).nonzero()[:, 0]
+        if len(keep) == len(self.at):
+            return self
+        return Points(torch.stack([x[keep], y[keep]], 1), self.radius[keep], self.colour[keep], self.coverage[keep])
+
 
 def local_range(radius: Tensor) -> tuple[Tensor, Tensor]:
     """[H, W] -> (smallest, largest) radius in each 3 x 3 neighbourhood."""

@@ -2,31 +2,38 @@
 import torch
 from torch import Tensor
 
-from .lens import Field, Lens
+from .lens import Lens
 from .lights import gather_lights, split_lights
 from .prefilter import prefilter
 from .spread import add_lights
 from .surfaces import Points, build_points
+from .tiles import Tile
 from .views import render_views
 
 
-def render_tile(light: Tensor, radius: Tensor, lens: Lens, field: Field, background: Tensor | None, tick) -> Tensor:
-    """light [h, w, 3] linear and radius [h, w] of the tile at `field` -> [h, w, 3] linear."""
-    h, w = radius.shape
+def render_tile(light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, tick) -> Tensor:
+    """light [h, w, 3] linear, radius [h, w] and background of the tile's outer part -> its near part [H, W, 3]."""
     count = len(lens.points)
-    if float(radius.abs().max()) < 0.5:
+    top, left = tile.near[0] - tile.outer[0], tile.near[2] - tile.outer[2]
+    height, width = tile.near[1] - tile.near[0], tile.near[3] - tile.near[2]
+    near = (slice(top, top + height), slice(left, left + width))
+    if float(radius[near].abs().max()) < 0.5:
         tick(count - 1)
-        return light
+        return light[near]
     scene, lights = split_lights(light, radius)
+    points = build_points(scene, radius, background, (tile.outer[2], tile.outer[0]))
+    points = _prefiltered(points, radius, count).within(left, top, width, height)
+    lights = lights[near].clone()
     # Beyond its frame the picture is taken to go on, but no light of its edge is taken to.
-    outside = torch.ones(h, w, dtype=torch.bool, device=radius.device)
-    outside[max(0, -field.y):max(0, field.height - field.y), max(0, -field.x):max(0, field.width - field.x)] = False
-    lights[outside] = 0
-    points = build_points(scene, radius, background, (field.x, field.y))
-    smooth = prefilter(points.colour[:h * w].view(h, w, 3), radius, count).reshape(-1, 3)
-    points = Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w:]]), points.coverage)
-    lights = gather_lights(lights, radius)
-    seen, open_ = render_views(points, h, w, lens, field, lights, tick)
+    lights[~tile.in_frame(lights.device)] = 0
+    lights = gather_lights(lights, radius[near])
+    seen, open_ = render_views(points, height, width, lens, tile.field, lights, tick)
     out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    add_lights(out, lights, open_, lens, field, lambda _: tick(count - 1))
+    add_lights(out, lights, open_, lens, tile.field, lambda _: tick(count - 1))
     return out
+
+
+def _prefiltered(points: Points, radius: Tensor, samples: int) -> Points:
+    h, w = radius.shape
+    smooth = prefilter(points.colour[:h * w].view(h, w, 3), radius, samples).reshape(-1, 3)
+    return Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w:]]), points.coverage)

@@ -12,15 +12,18 @@ from .surfaces import FILL_REACH
 TILE = 2048
 # Past its frame the picture goes on as its outermost pixels, for as far as blur can bring it in, but at most this.
 BORDER = 64
+_WINDOWS = 16   # pixels that a surface's own windows look around it
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows and columns [y0, y1) x [x0, x1) of the picture; outer is what can reach them, past the frame included."""
+    """Rows and columns [y0, y1) x [x0, x1) of the picture; near is what can reach them, past the frame included, and
+    outer what must be known to tell its surfaces."""
     y0: int
     y1: int
     x0: int
     x1: int
+    near: tuple[int, int, int, int]
     outer: tuple[int, int, int, int]
     height: int
     width: int
@@ -31,7 +34,13 @@ class Tile:
 
     @property
     def field(self) -> Field:
-        return Field(self.outer[2], self.outer[0], self.width, self.height)
+        return Field(self.near[2], self.near[0], self.width, self.height)
+
+    def in_frame(self, device=None) -> Tensor:
+        """[h, w] of the near part: what lies in the picture."""
+        y0, y1, x0, x1 = self.near
+        y, x = torch.arange(y0, y1, device=device), torch.arange(x0, x1, device=device)
+        return ((y >= 0) & (y < self.height))[:, None] & ((x >= 0) & (x < self.width))
 
     def take(self, plane: Tensor) -> Tensor:
         """[H, W, ...] -> the outer part, continued past the frame by its outermost pixels."""
@@ -40,21 +49,25 @@ class Tile:
         x = torch.arange(x0, x1, device=plane.device).clamp(0, self.width - 1)
         return plane[y[:, None], x]
 
-    def crop(self, outer: Tensor) -> Tensor:
-        """The tile's own part of an outer one."""
-        y, x = self.y0 - self.outer[0], self.x0 - self.outer[2]
-        return outer[y:y + self.y1 - self.y0, x:x + self.x1 - self.x0]
+    def crop(self, near: Tensor) -> Tensor:
+        """The tile's own part of a near one."""
+        y, x = self.y0 - self.near[0], self.x0 - self.near[2]
+        return near[y:y + self.y1 - self.y0, x:x + self.x1 - self.x0]
 
 
 def tiles(height: int, width: int, reach: float) -> list[Tile]:
     """Tiles for blur of radius `reach`; their outer parts begin where pyramids of the whole picture would."""
-    halo = math.ceil((reach + 16 + 3 * FILL_REACH) / FILL_REACH) * FILL_REACH
+    halo = math.ceil((reach + _WINDOWS + 3 * FILL_REACH) / FILL_REACH) * FILL_REACH
+    # As far again: what hides a light elsewhere decides how it is spread here.
+    reached = min(halo, math.ceil(2.25 * reach) + _WINDOWS)
     border = min(BORDER, math.ceil((reach + 1) / GRID) * GRID)
+
+    def around(y0, y1, x0, x1, by):
+        return max(-border, y0 - by), min(height + border, y1 + by), max(-border, x0 - by), min(width + border, x1 + by)
+
     out = []
     for y in range(0, height, TILE):
         for x in range(0, width, TILE):
-            y1, x1 = min(y + TILE, height), min(x + TILE, width)
-            outer = (max(-border, y - halo), min(height + border, y1 + halo),
-                     max(-border, x - halo), min(width + border, x1 + halo))
-            out.append(Tile(y, y1, x, x1, outer, height, width))
+            own = (y, min(y + TILE, height), x, min(x + TILE, width))
+            out.append(Tile(*own, around(*own, reached), around(*own, halo), height, width))
     return out
