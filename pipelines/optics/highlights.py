@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .light import decode_srgb
-from .window import window_max, window_min
+from .window import window_max
 
 # A light's strongest channel is this many times white, where nothing tells by how much.
 HIGHLIGHT_GAIN = 12.0
@@ -61,7 +61,9 @@ def find_clipped_lights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> ClippedL
     excess, seen = _means((decode_srgb(image[near[0]]) - background[near[1]]).clamp(min=0), near[1], count)
     ring = (excess / (1 - background).clamp(min=0.05)).amax(1)
     strongest = excess.amax(1, keepdim=True)
-    hue = torch.where(strongest > 1 / 255, excess / strongest.clamp(min=1e-6), torch.ones_like(excess))
+    own, _ = _means(decode_srgb(image[label > 0]), label[label > 0].long(), count)
+    hue = torch.where(strongest > 1 / 255, excess, own)
+    hue = hue / hue.amax(1, keepdim=True).clamp(min=1e-6)
     sure = ((_PATCH - ring) / (_PATCH - _LIGHT)).clamp(0, 1) * seen
     level = sure[:, None] * gain * hue
     level[0] = 0
@@ -69,19 +71,21 @@ def find_clipped_lights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> ClippedL
 
 
 def _large(clipped: Tensor) -> Tensor:
-    h, w = clipped.shape
-    k = int(LIGHT_SIZE * math.hypot(h, w) / 2) * 2 + 1
-    padded = F.pad(clipped.float()[None, None], (k // 2,) * 4, mode="replicate")
-    return window_max(window_min(padded, k, pad=False), k)[0, 0] > 0
+    k = int(LIGHT_SIZE * math.hypot(*clipped.shape) / 2) * 2 + 1
+    opened = scipy.ndimage.grey_opening(clipped.to(torch.uint8).cpu().numpy(), size=(k, k), mode="nearest")
+    return torch.from_numpy(opened).to(clipped.device).bool()
 
 
 def _ring(label: Tensor, clipped: Tensor, distance: int) -> tuple[Tensor, Tensor]:
-    """The unclipped pixels at this distance from each label: (mask [H, W], their labels [n])."""
+    """The unclipped pixels at this distance from each label: (mask [H, W], their labels [n]). At distance 1 they are
+    those beside it, not across its corners: only they are cut by its edge."""
     plane = label.float()[None, None]
-    reached = window_max(plane, 2 * distance + 1)[0, 0]
-    ring = (reached > 0) & ~clipped
-    if distance > 1:
-        ring &= window_max(plane, 2 * distance - 1)[0, 0] == 0
+    if distance == 1:
+        reached = torch.maximum(F.max_pool2d(plane, (3, 1), 1, (1, 0)), F.max_pool2d(plane, (1, 3), 1, (0, 1)))[0, 0]
+        ring = (reached > 0) & ~clipped
+    else:
+        reached = window_max(plane, 2 * distance + 1)[0, 0]
+        ring = (reached > 0) & ~clipped & (window_max(plane, 2 * distance - 1)[0, 0] == 0)
     return ring, reached[ring].long()
 
 

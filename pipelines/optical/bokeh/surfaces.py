@@ -149,7 +149,7 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
     for _ in range(_FILL_LEVELS):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2) * 4)
     best, reach = None, None
-    for k in range(_FILL_LEVELS, -1, -1):
+    for k in range(_FILL_LEVELS, 0, -1):
         v = F.avg_pool2d(pyramid[k], 3, 1, 1)
         mean = v[:, :4] / v[:, 4:].clamp(min=1e-6)
         has = (v[:, 4:] > 0).float()
@@ -160,6 +160,8 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
             reach = F.interpolate(reach, scale_factor=2, mode="nearest")
             best = mean * has + best * (1 - has)
         reach = torch.where(has > 0, torch.full_like(reach, float(1 << k)), reach)
+    best = F.interpolate(best, scale_factor=2, mode="bilinear", align_corners=False)
+    reach = F.interpolate(reach, scale_factor=2, mode="nearest")
     best, reach = best[0, :, top:top + h, left:left + w], reach[0, 0, top:top + h, left:left + w]
     return best[:3].permute(1, 2, 0), best[3], reach
 

@@ -30,8 +30,9 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
     key = (depth_level(points.radius) << _ID_BITS) | torch.arange(len(points.radius), device=dev)
     soft = (points.coverage < 1).nonzero()[:, 0]
     soft_cover = points.coverage[soft]
-    # Places in the whole picture, so that every tile rounds alike.
-    x, y = (points.at + torch.tensor([field.x, field.y], dtype=torch.float32, device=dev)).T.contiguous()
+    # Places in the whole picture, so that every tile rounds alike; and half a pixel up, to be rounded down, because
+    # rounding to even would tear holes into a plane that is shifted by half a pixel.
+    x, y = (points.at + torch.tensor([field.x + 0.5, field.y + 0.5], device=dev)).T.contiguous()
     start = torch.frac(x[soft] * 0.7548776662466927 + y[soft] * 0.5698402909980532 + 128)
     stride, none = width + 2, len(points.radius)
     # One 16-byte element per point, red, green, blue and weight, and last the nothing that an empty pixel sees.
@@ -46,20 +47,20 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
     out = torch.zeros(height * width, 4, device=dev)
     # A thing hides a light if their images part by more than what silhouettes are told by.
     limit = depth_level(lights.radius - PARALLAX) << _ID_BITS
-    light_x, light_y = lights.x.float() + field.x, lights.y.float() + field.y
+    light_x, light_y = lights.x + (field.x + 0.5), lights.y + (field.y + 0.5)
     open_ = torch.ones(len(limit), len(lens.points), dtype=torch.uint8, device=dev)
     in_front = torch.cat([points.radius, points.radius.new_zeros(1)]) < 0
     barrel = _Barrel(lens, field, height, width, dev) if lens.cats_eye else None
     weights = zip(lens.points.tolist(), lens.behind.tolist(), lens.front.tolist(), strict=True)
     for i, ((px, py), behind, front_weight) in enumerate(weights):
-        torch.add(x, points.radius, alpha=px, out=tx).round_().sub_(field.x - 1).clamp_(0, width + 1)
-        torch.add(y, points.radius, alpha=py, out=ty).round_().sub_(field.y - 1).clamp_(0, height + 1)
+        torch.add(x, points.radius, alpha=px, out=tx).floor_().sub_(field.x - 1).clamp_(0, width + 1)
+        torch.add(y, points.radius, alpha=py, out=ty).floor_().sub_(field.y - 1).clamp_(0, height + 1)
         to.copy_(ty.mul_(stride).add_(tx))
         to[soft] = torch.where(torch.frac(start + i * _GOLDEN) < soft_cover, to[soft], torch.zeros_like(soft))
         buffer.fill_(none).scatter_reduce_(0, to, key, "amax")
         if len(limit):
-            lx = light_x.add(lights.radius, alpha=px).round_().sub_(field.x - 1)
-            ly = light_y.add(lights.radius, alpha=py).round_().sub_(field.y - 1)
+            lx = light_x.add(lights.radius, alpha=px).floor_().sub_(field.x - 1)
+            ly = light_y.add(lights.radius, alpha=py).floor_().sub_(field.y - 1)
             inside = (lx >= 1) & (lx <= width) & (ly >= 1) & (ly <= height)
             at = ly.clamp_(0, height + 1).mul_(stride).add_(lx.clamp_(0, width + 1)).long()
             open_[:, i] = (buffer[at] < limit) | ~inside
