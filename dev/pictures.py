@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw, ImageSequence
 
 from rackfocus.pipelines.optical import deblur, fuse_stack, render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, aperture_mask
+from rackfocus.pipelines.optics import DefocusMap, aperture_from_image, aperture_mask, defocus_from_disparity
 
 from .demo import OUT, contact_sheet
 from .paths import ROOT
@@ -69,6 +69,20 @@ def character(**options) -> Image.Image:
     return to_picture(out.clamp(0, 1) ** (1 / 2.2))
 
 
+def strengths() -> list:
+    """The motorcycle with its near or far blur left out, and with a slab kept sharp."""
+    photo, depth = motorcycle()
+    image, disparity = to_tensor(photo), to_tensor(depth)[..., 0]
+    options = ({}, {"near_factor": 0.0}, {"far_factor": 0.0}, {"in_focus_range": 0.35})
+    return [to_picture(render_bokeh(image, defocus_from_disparity(disparity, 0.55, 30.0, **o))[0]) for o in options]
+
+
+def textured() -> Image.Image:
+    """Lights through the photograph itself as the aperture."""
+    photo = to_tensor(motorcycle()[0])
+    return lights(aperture_from_image(photo[:, 100:400, 250:550].mean(-1)))
+
+
 def deblur_pair() -> list:
     photo = to_tensor(motorcycle()[0])[:, 190:390, 250:530]
     soft = render_bokeh(photo, DefocusMap(torch.full(photo.shape[:3], 2.5)), highlights=1.0)
@@ -90,7 +104,9 @@ def main():
     save(row([shot[n] for n in ("near", "middle", "far")], captions=("focus near", "focus middle", "focus far")),
          IMAGES / "refocus.jpg")
     save(row([shot["depth"], shot["overlay"]], captions=("depth", "overlay")), IMAGES / "RefocusLens.jpg")
-    save(row([lights(aperture_mask(**s)) for s in SHAPES]), IMAGES / "ApertureShapeMask.jpg")
+    save(row([lights(aperture_mask(**s)) for s in SHAPES] + [textured()]), IMAGES / "ApertureShapeMask.jpg")
+    save(row(strengths(), captions=("all", "near_factor 0", "far_factor 0", "in_focus_range 0.35")),
+         IMAGES / "RefocusLensFactors.jpg")
     save(row([character(), character(cats_eye=1.0), character(spherical=0.8), character(chromatic=3.0)],
              captions=("plain", "cats_eye 1", "spherical 0.8", "chromatic 3")), IMAGES / "LensCharacter.jpg")
     save(row([shot["input"], shot["hexagon"], shot["heart"]], captions=("photograph", "six blades", "heart")),

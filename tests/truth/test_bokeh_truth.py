@@ -27,8 +27,8 @@ def gain(kind, linear, quality):
 
 
 @pytest.mark.parametrize("kind, linear, quality, asked", [
-    ("stack", True, "best", 1.0), ("lens", True, "best", 1.0), ("stack", False, "best", 2.0),
-    ("lens", False, "best", 2.0), ("stack", False, "fast", 1.5),
+    ("stack", True, "best", 1.45), ("lens", True, "best", 1.4), ("stack", False, "best", 3.5),
+    ("lens", False, "best", 3.0), ("stack", False, "fast", 3.3), ("lens", True, "fast", 1.2),
 ])
 def test_gain_over_disc_scatter(kind, linear, quality, asked):
     whole, edges = gain(kind, linear, quality)
