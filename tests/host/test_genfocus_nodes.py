@@ -194,6 +194,17 @@ def test_defocus_is_passed_on_or_estimated(model):
     assert DeblurAiF.execute(PHOTO, 1.0, model=model, **FAST).args[1].radius.shape == (1, 48, 64)
 
 
+def test_a_large_photo_is_estimated_small(model, monkeypatch):
+    """genfocus does not need the estimate: it is made from at most a quarter of a megapixel, whatever the photo."""
+    from rackfocus.pipelines.optical.deconvolution import coarse
+    seen, real = [], coarse.estimate_defocus
+    monkeypatch.setattr(coarse, "estimate_defocus", lambda image, **k: seen.append(image.shape) or real(image, **k))
+    photo = random(1, 500, 520, 3)
+    out = DeblurAiF.execute(photo, 1.0, model=model, steps=1).args[1]
+    assert out.radius.shape == (1, 500, 520)
+    assert [n * m <= 250_000 for _, n, m, _ in seen] == [True] and seen[0][1:3] != (500, 520)
+
+
 def test_the_artists_models_are_not_changed(model, base, load):
     flux, clip = base["flux"], base["clip"]
     deblur(model)
