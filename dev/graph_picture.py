@@ -45,7 +45,7 @@ def draw(workflow: dict) -> Image.Image:
 
 def save(workflow: dict, path):
     """The drawing as a JPEG beside the workflow."""
-    draw(workflow).save(Path(path), quality=85, optimize=True)
+    draw(workflow).save(Path(path), quality=85, subsampling=0, optimize=True)
 
 
 def _colour(kind: str) -> str:

@@ -103,8 +103,9 @@ class DeblurAiF(io.ComfyNode):
                 *diffusion_inputs(DEBLUR),
             ],
             outputs=[io.Image.Output(tooltip="Same size and count as the image."),
-                     DefocusMapType.Output(display_name="defocus", tooltip="The blur that was given, or estimated from the "
-                                           "photo; with genfocus from a copy of at most 0.25 megapixel.")],
+                     DefocusMapType.Output(display_name="defocus",
+                                           tooltip="The blur that was given, or estimated from the photo; with "
+                                                   "genfocus from a copy of at most 0.25 megapixel.")],
         )
 
     @classmethod

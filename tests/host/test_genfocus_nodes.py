@@ -11,6 +11,7 @@ import folder_paths  # noqa: E402
 import latent_preview  # noqa: E402
 
 import nodes as core  # noqa: E402
+from rackfocus.dev.stock_flux import stock_model  # noqa: E402
 from rackfocus.dev.tiny_genfocus import TinyClip, tiny_flux, tiny_lora, tiny_transformer, tiny_vae  # noqa: E402
 from rackfocus.nodes import BokehSynthesize, DeblurAiF, GenfocusConditioning, LoadRefocusModel  # noqa: E402
 from rackfocus.pipelines.genfocus import (  # noqa: E402
@@ -256,6 +257,8 @@ def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeyp
     ({"flux": None}, "no MODEL is connected"),
     ({"clip": None}, "no CLIP is connected"),
     ({"vae": None}, "no VAE is connected"),
+    ({"flux": stock_model(tiny_transformer(), weights=False, guidance_embed=False)},
+     r"FLUX\.1-schnell.*load FLUX\.1-dev"),
     ({"deblur_lora": "broken.safetensors"}, r"broken\.safetensors lacks 2 tensors \(transformer\.x_embedder"),
     ({"deblur_lora": "none", "bokeh_lora": "none"}, r"none is chosen.*deblurNet\.safetensors from nycu-cplab"),
 ])
