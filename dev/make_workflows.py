@@ -1,6 +1,12 @@
-"""Write workflows/*.json from here, against the node types of a running host: python -m dev.make_workflows."""
+"""Write workflows/*.json from here, against the node types of a running host: python -m dev.make_workflows.
+
+Thumbnails: those of the optical engine are pictures it made (dev.pictures); the weights of Genfocus are nobody's to
+ship, so those of its workflows are drawings of the graph.
+"""
 from pathlib import Path
 
+from . import graph_picture
+from .genfocus_workflows import GENFOCUS
 from .host import Host
 from .paths import ROOT
 from .workflow_build import Flow
@@ -81,7 +87,7 @@ def rack_focus(info) -> Flow:
     rack = flow.node("RefocusRack", (400, 0), depth=depth["IMAGE"], image=photo["IMAGE"], depth_kind="disparity",
                      keyframes=PULL, strength=40.0)
     bokeh = flow.node("BokehSynthesize", (880, 0), image=photo["IMAGE"], defocus=rack["defocus"], quality="fast")
-    save = flow.node("SaveAnimatedWEBP", (1260, 0), "Rack focus", images=bokeh["IMAGE"], fps=8.0, lossless=False,
+    save = flow.node("SaveAnimatedWEBP", (1340, 0), "Rack focus", images=bokeh["IMAGE"], fps=8.0, lossless=False,
                      quality=85, filename_prefix="rackfocus/rack_focus")
     flow.group("What you have", [photo, depth])
     flow.group("Focus pull", [rack, bokeh])
@@ -102,8 +108,8 @@ def stack_new_aperture(info) -> Flow:
     shape = flow.node("ApertureShapeMask", (780, 660), shape="heart")
     bokeh = flow.node("BokehSynthesize", (1160, 0), image=fuse["IMAGE"], defocus=lens["defocus"],
                       aperture=shape["aperture"], quality="best")
-    save = _save(flow, (1540, 0), "New aperture", bokeh)
-    overlay = flow.node("PreviewImage", (1540, 420), "Overlay", images=lens["overlay"])
+    save = _save(flow, (1620, 0), "New aperture", bokeh)
+    overlay = flow.node("PreviewImage", (1620, 420), "Overlay", images=lens["overlay"])
     flow.group("Photographs", [stack])
     flow.group("Sharp everywhere, and its depth", [fuse, near])
     flow.group("New lens", [lens, shape, bokeh])
@@ -115,13 +121,16 @@ def stack_new_aperture(info) -> Flow:
 
 
 WORKFLOWS = {"refocus_photo": refocus_photo, "focal_stack": focal_stack, "fuse_focal_stack": fuse_stack,
-             "rack_focus": rack_focus, "stack_new_aperture": stack_new_aperture}
+             "rack_focus": rack_focus, "stack_new_aperture": stack_new_aperture, **GENFOCUS}
 
 
 def main():
     with Host() as host, host.client() as client:
         for name, make in WORKFLOWS.items():
-            make(client.object_info()).save(FOLDER / f"{name}.json")
+            flow = make(client.object_info())
+            flow.save(FOLDER / f"{name}.json")
+            if name in GENFOCUS:
+                graph_picture.save(flow.to_dict(), FOLDER / f"{name}.jpg")
             print(f"workflows/{name}.json")
 
 

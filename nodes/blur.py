@@ -3,7 +3,7 @@ from comfy_api.latest import io
 
 from ..pipelines.engines import RefocusModel
 from ..pipelines.genfocus.setups import BOKEH, DEBLUR
-from ..pipelines.optical import SAMPLES, deblur, estimate_defocus, render_bokeh
+from ..pipelines.optical import SAMPLES, deblur, estimate_coarse, estimate_defocus, render_bokeh
 from ..pipelines.optics import DefocusMap, RefocusError
 from ..pipelines.optics.checks import check_image
 from ..pipelines.optics.highlights import HIGHLIGHT_GAIN
@@ -103,7 +103,9 @@ class DeblurAiF(io.ComfyNode):
                 *diffusion_inputs(DEBLUR),
             ],
             outputs=[io.Image.Output(tooltip="Same size and count as the image."),
-                     DefocusMapType.Output(display_name="defocus", tooltip="The blur that was given or estimated.")],
+                     DefocusMapType.Output(display_name="defocus",
+                                           tooltip="The blur that was given, or estimated from the photo; with "
+                                                   "genfocus from a copy of at most 0.25 megapixel.")],
         )
 
     @classmethod
@@ -112,7 +114,8 @@ class DeblurAiF(io.ComfyNode):
                 tiling="auto") -> io.NodeOutput:
         parts = parts_of(model)
         image = to_device(check_image(image))
-        defocus = _on_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
+        estimate = estimate_coarse if parts else estimate_defocus  # genfocus itself does not need it
+        defocus = _on_device(defocus) if defocus else estimate(image, progress=progress_bar())
         if parts:
             prepared = prepare_deblur(parts, image, pre_deblurred, prompt=prompt, guidance=guidance, tiling=tiling)
             out = run(prepared, parts.vae, image.shape[1:3], steps=steps, seed=seed).to(image)

@@ -1,5 +1,10 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from rackfocus.dev import tiny_depth
 from rackfocus.dev.host import Host
 from rackfocus.dev.truth import scenes
 
@@ -10,6 +15,31 @@ def host(tmp_path_factory):
     running = Host(tmp_path_factory.mktemp("host")).start()
     yield running
     running.stop()
+
+
+LORAS = """
+import sys
+from rackfocus.dev.comfy_library import use_comfy
+use_comfy()
+from safetensors.torch import save_file
+from rackfocus.dev.tiny_genfocus import tiny_lora
+for seed, name in enumerate(["deblurNet", "bokehNet"]):
+    save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
+"""
+
+
+@pytest.fixture(scope="session")
+def genfocus_host(tmp_path_factory):
+    """A host with the test-only pack of tiny models, tiny Genfocus LoRAs and a tiny depth model."""
+    base = tmp_path_factory.mktemp("genfocus-host")
+    (base / "models" / "loras").mkdir(parents=True)
+    (base / "custom_nodes").mkdir()
+    (base / "custom_nodes" / "tiny").symlink_to(Path(__file__).parent / "tiny_pack", target_is_directory=True)
+    subprocess.run([sys.executable, "-c", LORAS, str(base / "models" / "loras")], check=True)
+    tiny_depth.save("anything", base / "models" / "refocus" / "relative")
+    host = Host(base, args=["--preview-method", "latent2rgb"]).start()
+    yield host
+    host.stop()
 
 
 @pytest.fixture

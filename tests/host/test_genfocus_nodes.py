@@ -7,10 +7,12 @@ from rackfocus.dev.comfy_library import use_comfy
 
 use_comfy()
 import comfy.model_management as mm  # noqa: E402
+import comfy.samplers  # noqa: E402
 import folder_paths  # noqa: E402
 import latent_preview  # noqa: E402
 
 import nodes as core  # noqa: E402
+from rackfocus.dev.stock_flux import stock_model  # noqa: E402
 from rackfocus.dev.tiny_genfocus import TinyClip, tiny_flux, tiny_lora, tiny_transformer, tiny_vae  # noqa: E402
 from rackfocus.nodes import BokehSynthesize, DeblurAiF, GenfocusConditioning, LoadRefocusModel  # noqa: E402
 from rackfocus.pipelines.genfocus import (  # noqa: E402
@@ -24,6 +26,7 @@ from rackfocus.pipelines.genfocus import (  # noqa: E402
     with_aperture,
 )
 from rackfocus.pipelines.genfocus.reference import architecture_of  # noqa: E402
+from rackfocus.pipelines.genfocus.schedule import sigmas  # noqa: E402
 from rackfocus.pipelines.optics import DefocusMap, RefocusError  # noqa: E402
 
 FAST = {"steps": 2, "seed": 5}
@@ -91,17 +94,19 @@ def same(a, b, tolerance=2e-4):
     return a.shape == b.shape and float((a - b).abs().max()) < tolerance
 
 
-def by_reference(loras, base, setup, images, files, prompt, guidance, steps=2, seed=5):
+def by_reference(loras, base, setup, images, files, prompt, guidance, steps=2, seed=5, black=None, **settings):
     """The reference between the host's VAE and text: pictures [1, H, W, 3] of sizes in whole tokens."""
     transformer = tiny_transformer()
     latents = [base["vae"].encode(image) for image in images]
     latent_format = base["flux"].model.latent_format
     grids = [pack(latent_format.process_in(x)) for x in latents]
+    if black:
+        settings["black"] = [pack(latent_format.process_in(base["vae"].encode(image))) for image in black]
     text, options = TinyClip({"t5xxl_min_length": 512}).encode_from_tokens_scheduled((prompt, 512))[0]
     noise = torch.randn(latents[0].shape, generator=torch.manual_seed(seed))
     weights = [read_lora(loras / f"{f}.safetensors", architecture_of(transformer)) for f in files]
     out = generate(transformer, setup, pack(noise), grids, weights, text, options["pooled_output"], steps=steps,
-                   guidance=guidance)
+                   guidance=guidance, **settings)
     return base["vae"].decode(latent_format.process_out(unpack(out)))
 
 
@@ -157,6 +162,43 @@ def test_ksampler_gives_the_same_picture(model, base, task):
     assert not same(base["vae"].decode(guided), expected)
 
 
+def sampled(model, base, task, image=PHOTO, steps=2, cfg=1.0, **inputs):
+    """KSampler's picture, euler and simple, after GenfocusConditioning."""
+    given = {"prompt": "", "guidance": 0.0, "defocus": DEFOCUS, **inputs}
+    patched, positive, negative, latent = GenfocusConditioning.execute(model, image, task, **given).args
+    out = core.common_ksampler(patched, FAST["seed"], steps, cfg, "euler", "simple", positive, negative, latent)
+    return base["vae"].decode(out[0]["samples"])
+
+
+def test_the_conditioning_node_passes_on_all_it_is_given(model, base):
+    pre = random(1, 48, 64, 3, seed=2)
+    assert same(sampled(model, base, "deblur", pre_deblurred=pre), deblur(model, pre_deblurred=pre))
+    assert not same(sampled(model, base, "deblur"), deblur(model, pre_deblurred=pre))
+    assert same(sampled(model, base, "bokeh", aperture=SHAPE), bokeh(model, aperture=SHAPE))
+    assert not same(sampled(model, base, "bokeh"), bokeh(model, aperture=SHAPE))
+    long = random(1, 16, 528, 3)
+    tiled, off = (sampled(model, base, "deblur", long, tiling=t) for t in ("on", "off"))
+    assert same(tiled, deblur(model, long, tiling="on", defocus=DefocusMap(torch.ones(1, 16, 528))))
+    assert not same(tiled, off)
+
+
+def test_cfg_is_the_image_guidance_of_the_reference(model, loras, base):
+    """The negative's pictures are black: all zeros, the defocus map's too, which the VAE's 0..1 has at one half."""
+    blur = (DEFOCUS.radius.abs() / 100)[..., None].expand(-1, -1, -1, 3)
+    out = by_reference(loras, base, BOKEH, [PHOTO, (blur + 1) / 2], ["bokehNet"], BOKEH.prompt, 1.0,
+                       image_guidance=1.8, black=[PHOTO * 0, PHOTO * 0 + 0.5])
+    assert same(sampled(model, base, "bokeh", cfg=1.8), out) and not same(sampled(model, base, "bokeh"), out)
+
+
+@pytest.mark.parametrize(("size", "tokens"), [((48, 64), 12), ((250, 333), 336)])
+def test_the_hosts_simple_schedule_is_the_published_one(model, size, tokens):
+    """The time shift is that of the picture's own number of tokens."""
+    patched = GenfocusConditioning.execute(model, torch.zeros(1, *size, 3), "deblur", "", 0.0).args[0]
+    for steps in (20, 24, 28, 30, 32, 40):
+        made = comfy.samplers.calculate_sigmas(patched.get_model_object("model_sampling"), "simple", steps)
+        assert torch.allclose(made, sigmas(steps, tokens), atol=1e-6), steps
+
+
 def test_what_the_conditioning_node_leaves_empty_is_as_published(model):
     def text(task, prompt, guidance):
         positive = GenfocusConditioning.execute(model, PHOTO, task, prompt, guidance, defocus=DEFOCUS).args[1]
@@ -192,6 +234,17 @@ def test_defocus_is_passed_on_or_estimated(model):
     out = DeblurAiF.execute(PHOTO, 1.0, model=model, defocus=DEFOCUS, **FAST).args[1]
     assert torch.equal(out.radius, DEFOCUS.radius)
     assert DeblurAiF.execute(PHOTO, 1.0, model=model, **FAST).args[1].radius.shape == (1, 48, 64)
+
+
+def test_a_large_photo_is_estimated_small(model, monkeypatch):
+    """genfocus does not need the estimate: it is made from at most a quarter of a megapixel, whatever the photo."""
+    from rackfocus.pipelines.optical.deconvolution import coarse
+    seen, real = [], coarse.estimate_defocus
+    monkeypatch.setattr(coarse, "estimate_defocus", lambda image, **k: seen.append(image.shape) or real(image, **k))
+    photo = random(1, 500, 520, 3)
+    out = DeblurAiF.execute(photo, 1.0, model=model, steps=1).args[1]
+    assert out.radius.shape == (1, 500, 520)
+    assert [n * m <= 250_000 for _, n, m, _ in seen] == [True] and seen[0][1:3] != (500, 520)
 
 
 def test_the_artists_models_are_not_changed(model, base, load):
@@ -245,6 +298,8 @@ def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeyp
     ({"flux": None}, "no MODEL is connected"),
     ({"clip": None}, "no CLIP is connected"),
     ({"vae": None}, "no VAE is connected"),
+    ({"flux": stock_model(tiny_transformer(), weights=False, guidance_embed=False)},
+     r"FLUX\.1-schnell.*load FLUX\.1-dev"),
     ({"deblur_lora": "broken.safetensors"}, r"broken\.safetensors lacks 2 tensors \(transformer\.x_embedder"),
     ({"deblur_lora": "none", "bokeh_lora": "none"}, r"none is chosen.*deblurNet\.safetensors from nycu-cplab"),
 ])

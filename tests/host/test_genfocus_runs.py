@@ -1,39 +1,13 @@
 """Genfocus in a real host on the CPU, with tiny models from a pack of its own."""
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from rackfocus.dev.errors import RunError
-from rackfocus.dev.host import Host
 from rackfocus.dev.photo import pages
 
 from .graphs import LENS, picture, slope
 
 SIZE = (333, 250)
-LORAS = """
-import sys
-from rackfocus.dev.comfy_library import use_comfy
-use_comfy()
-from safetensors.torch import save_file
-from rackfocus.dev.tiny_genfocus import tiny_lora
-for seed, name in enumerate(["deblurNet", "bokehNet"]):
-    save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
-"""
-
-
-@pytest.fixture(scope="module")
-def genfocus_host(tmp_path_factory):
-    base = tmp_path_factory.mktemp("genfocus-host")
-    (base / "models" / "loras").mkdir(parents=True)
-    (base / "custom_nodes").mkdir()
-    (base / "custom_nodes" / "tiny").symlink_to(Path(__file__).parent / "tiny_pack", target_is_directory=True)
-    subprocess.run([sys.executable, "-c", LORAS, str(base / "models" / "loras")], check=True)
-    host = Host(base, args=["--preview-method", "latent2rgb"]).start()
-    yield host
-    host.stop()
 
 
 @pytest.fixture
@@ -113,6 +87,36 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     prompt["8"]["inputs"].pop("prompt")
     again = client.pictures(client.run(prompt), "9")[0]
     assert again.tobytes() == before.tobytes()
+
+
+def test_the_model_is_bit_identical_after_a_cancel(client):
+    """Two frames at 333 x 250, cancelled in the second: the plain MODEL then makes what it made before, to the bit."""
+    node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
+    plain = {
+        "2": node("TinyGenfocusModels"),
+        "20": node("CLIPTextEncode", clip=["2", 1], text="a street"),
+        "21": node("EmptySD3LatentImage", width=64, height=48, batch_size=1),
+        "22": node("KSampler", model=["2", 0], positive=["20", 0], negative=["20", 0], latent_image=["21", 0], seed=1,
+                   steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=1.0),
+        "23": node("VAEDecode", samples=["22", 0], vae=["2", 2]),
+        "24": node("SaveImage", images=["23", 0], filename_prefix="plain"),
+    }
+    before = client.pictures(client.run(plain), "24")[0]
+    run = {k: v for k, v in graph(client, steps=40, seed=31).items() if k in ("1", "2", "3", "4", "5", "6", "7")}
+    reached = []
+
+    def on_progress(at, value, top):
+        if at == "4" and value > 40:  # the first frame is finished
+            if not reached:
+                client.interrupt()
+            reached.append((value, top))
+
+    with pytest.raises(RunError) as error:
+        client.run(run, on_progress=on_progress)
+    assert error.value.kind == "interrupted" and reached[-1][0] < reached[-1][1] == 80
+    after = client.run(plain)
+    assert "22" in after.executed and "2" in after.cached  # sampled anew, with the MODEL of the cancelled run
+    assert client.pictures(after, "24")[0].tobytes() == before.tobytes()
 
 
 def test_a_missing_vae_is_one_sentence(client):

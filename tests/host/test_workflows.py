@@ -1,6 +1,6 @@
 """The shipped workflows, posted to a real host as their API form."""
 import json
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -37,6 +37,13 @@ def test_only_this_pack_and_core_nodes(root, name):
     assert packs == {"rackfocus", "comfy-core"}
     with Image.open(root / "workflows" / f"{name}.jpg") as thumbnail:
         assert min(thumbnail.size) >= 200
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_no_node_lies_on_another(root, name):
+    boxes = [(*n["pos"], *n["size"]) for n in load(root / "workflows" / f"{name}.json")["nodes"]]
+    for (x, y, w, h), (x2, y2, w2, h2) in combinations(boxes, 2):  # a title of 30 lies above each
+        assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 - 30 or y2 + h2 <= y - 30
 
 
 def test_refocus_photo(root, client, inputs):

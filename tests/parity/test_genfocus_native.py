@@ -199,6 +199,19 @@ def test_with_a_lora_that_the_host_stacked(model, transformer, lora, patcher, sm
     assert error(generate(transformer, BOKEH, noise, grids, [lora], text, pooled, **RUN), expected) > 10 * TOLERANCE
 
 
+def test_a_lora_of_any_rank(model, transformer, lora, small):
+    """Also of another rank in each layer, although the host's layers fuse several of them."""
+    noise, grids, text, pooled = small
+    g = torch.Generator().manual_seed(8)
+    mixed = {m: LowRank(torch.randn(rank, low.down.shape[1], generator=g) * 0.2,
+                        torch.randn(low.up.shape[0], rank, generator=g) * 0.2)
+             for (m, low), rank in zip(lora.items(), [1, 3, 2, 7] * len(lora), strict=False)}
+    expected = generate(transformer, BOKEH, noise, grids, [mixed], text, pooled, **RUN)
+    out = native.generate(model, BOKEH, noise, grids, native.patchers([mixed], transformer), text, pooled, **RUN)
+    assert error(out, expected) < TOLERANCE
+    assert error(generate(transformer, BOKEH, noise, grids, [lora], text, pooled, **RUN), expected) > 10 * TOLERANCE
+
+
 def test_every_public_tensor_has_its_place_in_a_full_size_flux():
     """On the meta device: the fused layers exist, their sizes fit, and every adapted layer is in one of them."""
     with torch.device("meta"):
@@ -261,11 +274,14 @@ def test_the_artists_model_is_bit_identical(model, patcher, small):
     assert all(torch.equal(v, weights[k]) for k, v in model.model.state_dict().items())
 
 
+@pytest.mark.parametrize("stacked", [False, True])
 @pytest.mark.parametrize("how", ["cancel", "error"])
-def test_also_when_a_run_stops_in_the_middle(model, patcher, small, how):
-    """Stopped inside the second block of the second step, with the LoRA's hooks in place."""
+def test_also_when_a_run_stops_in_the_middle(model, patcher, lora, small, how, stacked):
+    """Stopped inside the second block of the second step, with the LoRA's hooks in place; with a LoRA on the MODEL."""
     noise, grids, text, pooled = small
     base = native.conditioning(text, pooled, 3.5)
+    if stacked:
+        model, _ = comfy.sd.load_lora_for_models(model, None, style_lora(lora)[1], 0.8, 0)
     before, calls, during = native.sample(model, noise, base, steps=2), [], []
 
     def stop(args, extra):

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rackfocus.pipelines.optical import deblur, estimate_defocus
+from rackfocus.pipelines.optical import deblur, estimate_coarse, estimate_defocus
+from rackfocus.pipelines.optical.deconvolution import coarse
 from rackfocus.pipelines.optics import RefocusError
 
 _spec = importlib.util.spec_from_file_location("deblur_properties", Path(__file__).with_name("test_deblur.py"))
@@ -53,6 +54,24 @@ def test_each_frame_is_estimated_by_itself():
     both = estimate_defocus(torch.cat([a, b])).radius
     assert torch.equal(both[:1], estimate_defocus(a).radius)
     assert torch.equal(both[1:], estimate_defocus(b).radius)
+
+
+@pytest.mark.parametrize("pixels", [192 * 256, 50_000])
+def test_a_large_blur_is_found_in_a_small_copy(pixels, monkeypatch):
+    """In pixels of the photo, on a picture four or five times as large as what is looked at."""
+    seen = []
+    real = coarse.estimate_defocus
+    monkeypatch.setattr(coarse, "estimate_defocus", lambda image, **k: seen.append(image.shape) or real(image, **k))
+    photo = photograph(texture(384, 512 if pixels == 192 * 256 else 600), 8.0)
+    found = estimate_coarse(photo, pixels=pixels).radius
+    assert found.shape == photo.shape[:3] and float(found.median()) == pytest.approx(8.0, abs=1.6)
+    (small,) = seen
+    assert 0.98 * pixels < small[1] * small[2] <= pixels
+
+
+def test_a_small_photo_is_not_reduced():
+    photo = photograph(texture(64, 96), 3.0)
+    assert torch.equal(estimate_coarse(photo).radius, estimate_defocus(photo).radius)
 
 
 def test_wrong_input_is_one_sentence():
