@@ -222,7 +222,7 @@ def test_tiles_leave_no_seam(monkeypatch):
     whole = render_bokeh(image, DefocusMap(radius))
     monkeypatch.setattr(tiles, "TILE", 128)
     tiled = render_bokeh(image, DefocusMap(radius))
-    assert torch.equal(whole, tiled)
+    assert (whole - tiled).abs().max() < 1e-5
 
 
 def test_static_frames_are_identical_and_batches_match_single_frames():
