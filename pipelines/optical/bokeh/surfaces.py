@@ -17,7 +17,7 @@ PARALLAX = 1.0
 _WINDOW = 3          # half-width of the search for clean colour about a silhouette
 _MIN_CONTRAST = 0.02 ** 2
 _CLEAN = 0.03        # one clean pixel three away from a silhouette weighs twice this
-_WIRE = 0.9          # the largest share of a wire in a pixel whose middle misses it
+_WIRE = 0.75         # the largest share of a wire in a pixel whose middle misses it
 _FILL_LEVELS = 6
 # The background goes on under a silhouette for at most about this many pixels; results repeat on this grid.
 FILL_REACH = 1 << _FILL_LEVELS
@@ -126,12 +126,12 @@ def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tenso
     alpha = torch.where(contrast > _MIN_CONTRAST, alpha, is_front.float())
     # Of a wire no pixel is clean: what is taken for its colour is mixed itself, and pixels that miss its middle may
     # look like it all over. They are not background, or it would keep them as beads.
-    most = torch.where(sums[0, 4] < _CLEAN, _WIRE, 0.5)
+    most = torch.where((sums[0, 4] < _CLEAN) & (alpha < 1), _WIRE, 0.5)
     alpha = torch.where(is_front, alpha.clamp(0.5, 1), alpha.clamp(min=0).minimum(most))
     # What the two clean colours do not explain belongs to the surface that covers the pixel's centre.
     rest = c - alpha[:, None] * f - (1 - alpha[:, None]) * b
     f = (f + torch.where(is_front, 1 / alpha.clamp(min=0.5), 0 * alpha)[:, None] * rest).clamp(min=0)
-    unexplained = torch.where(is_front | (alpha > 0.5), 0 * alpha, 1 / (1 - alpha).clamp(min=0.5))
+    unexplained = torch.where(is_front, 0 * alpha, 1 / (1 - alpha).clamp(min=0.5))
     b = (b + unexplained[:, None] * rest).clamp(min=0)
     return Mixture(is_front, alpha, f, b, torch.where(is_front, own[:, 3], front[:, 3]),
                    torch.where(is_front, behind[:, 3], own[:, 3]))
