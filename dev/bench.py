@@ -1,4 +1,5 @@
 """Quality in dB on path-traced truth and speed beside disc scatter, in one run: python -m dev.bench."""
+import argparse
 import statistics
 import time
 
@@ -68,7 +69,7 @@ def quality_of_deblur(all_scenes):
         print(f"  {name:38s} {statistics.mean(gain):+6.2f} ({statistics.mean(away):+5.2f})", flush=True)
 
 
-def speed():
+def speed(_):
     h, w = MEGAPIXEL
     image = torch.rand(1, h // 8, w // 8, 3, generator=torch.Generator().manual_seed(0))
     image = torch.nn.functional.interpolate(image.permute(0, 3, 1, 2), (h, w), mode="bicubic").clamp(0, 1)
@@ -95,11 +96,13 @@ def _seconds(run, repeats=3):
 
 
 def main():
+    parts = {"blur": quality_of_blur, "stacking": quality_of_stacking, "deblur": quality_of_deblur, "speed": speed}
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("parts", nargs="*", choices=[*parts, []], metavar="part",
+                         help=f"{', '.join(parts)}; all if none is named")
     found = scenes()
-    quality_of_blur(found)
-    quality_of_stacking(found)
-    quality_of_deblur(found)
-    speed()
+    for part in options.parse_args().parts or parts:
+        parts[part](found)
 
 
 if __name__ == "__main__":
