@@ -60,13 +60,13 @@ class FocalStackGenerate(io.ComfyNode):
     def execute(cls, image, frames, strength, depth_kind, quality, highlights, depth=None, model=None,
                 aperture=None, input_position=AUTOMATIC, steps=STEPS, guidance=GUIDANCE, seed=0,
                 max_megapixels=MEGAPIXELS, frame_size="input", decode_chunk=POSITIONS, keep_input=False,
-                clip_range=RELEASED) -> io.NodeOutput:
+                detail=0.0, clip_range=RELEASED) -> io.NodeOutput:
         image = check_image(image)
         if isinstance(model, RefocusModel) and model.engine == "learn2refocus" and model.parts is not None:
             stacks, info = generate_stacks(
                 model.parts, image, depth, depth_kind, input_position=input_position, steps=steps, guidance=guidance,
                 seed=seed, max_megapixels=max_megapixels, frame_size=frame_size, decode_chunk=decode_chunk,
-                keep_input=keep_input, clip_range=clip_range)
+                keep_input=keep_input, detail=detail, clip_range=clip_range)
             return io.NodeOutput(stacks, torch.linspace(0, 1, POSITIONS).tolist(), info)
         require_optical(model)
         image = to_device(image)

@@ -16,14 +16,15 @@ METRIC = ("metres", "inverse_metres")
 
 def generate_stacks(parts: SvdParts, image: Tensor, depth, depth_kind: str, *, input_position: str, steps: int,
                     guidance: float, seed: int, max_megapixels: float, frame_size: str, decode_chunk: int,
-                    keep_input: bool, clip_range: str) -> tuple[list[Tensor], str]:
+                    keep_input: bool, detail: float, clip_range: str) -> tuple[list[Tensor], str]:
     """image [B, H, W, 3] -> (B stacks of nine frames, a line for each photo that tells its position)."""
     positions = positions_of(image, depth, depth_kind, input_position)
     image = from_device(image)
     small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
     made = run(parts, small, positions, steps=steps, guidance=guidance, seed=seed, chunk=decode_chunk,
                corrected_clip=clip_range == TRAINED)
-    stacks = [finish(from_device(frames), image[i:i + 1], positions[i], size=frame_size, keep_input=keep_input)
+    stacks = [finish(from_device(frames), image[i:i + 1], positions[i], size=frame_size, keep_input=keep_input,
+                     detail=detail)
               for i, frames in enumerate(made)]
     return stacks, "\n".join(f"input position {p} ({_distance(p)})" for p in positions)
 

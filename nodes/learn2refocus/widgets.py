@@ -35,6 +35,9 @@ def stack_inputs() -> list:
         io.Boolean.Input("keep_input", default=False, optional=True,
                          tooltip="learn2refocus: put the photo itself in the stack at its own position. Off: all nine "
                                  "frames are the model's, as published."),
+        io.Float.Input("detail", default=0.0, min=0.0, max=1.0, step=0.05, optional=True,
+                       tooltip="learn2refocus: where a frame is as sharp as the photo, take the photo's fine detail in "
+                               "its full resolution. 0: frames as generated, as published. 1: all of it."),
         io.Combo.Input("clip_range", options=list(CLIP_RANGES), default=RELEASED, optional=True,
                        tooltip="learn2refocus: the range of the picture that CLIP sees. The released code feeds -1..1 "
                                "where training fed 0..1."),

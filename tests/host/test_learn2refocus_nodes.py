@@ -95,7 +95,7 @@ def test_a_batch_makes_one_stack_each(model):
 
 @pytest.mark.parametrize(("name", "value"), [
     ("input_position", "5"), ("steps", 2), ("guidance", 1.0), ("seed", 6), ("max_megapixels", 0.5),
-    ("frame_size", "model"), ("decode_chunk", 4), ("keep_input", True), ("clip_range", "as trained"),
+    ("frame_size", "model"), ("decode_chunk", 4), ("keep_input", True), ("detail", 0.5), ("clip_range", "as trained"),
 ])
 def test_every_widget_has_an_effect(model, name, value):
     assert difference(stacks(model, **{name: value})[0][0], stacks(model)[0][0]) > 1e-4
@@ -105,6 +105,7 @@ def test_the_published_values_are_the_defaults():
     inputs = {i.id: getattr(i, "default", None) for i in FocalStackGenerate.define_schema().inputs}
     assert (inputs["steps"], inputs["guidance"], inputs["max_megapixels"]) == (25, 1.5, 0.5)
     assert inputs["clip_range"] == "as released" and inputs["keep_input"] is False
+    assert inputs["detail"] == 0 and inputs["decode_chunk"] == 9
 
 
 def test_what_the_optical_engine_reads_is_left_aside(model):

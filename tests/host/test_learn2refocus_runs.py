@@ -7,7 +7,9 @@ import pytest
 
 from rackfocus.dev.errors import RunError
 from rackfocus.dev.host import Host
-from rackfocus.dev.photo import pages
+from rackfocus.dev.make_workflows import UNET
+from rackfocus.dev.photo import motorcycle, pages
+from rackfocus.dev.workflow import load, to_prompt
 
 from .graphs import picture
 
@@ -18,8 +20,9 @@ GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "learn2refocus"
 @pytest.fixture(scope="module")
 def svd_host(tmp_path_factory):
     base = tmp_path_factory.mktemp("svd-host")
-    (base / "models" / "diffusion_models").mkdir(parents=True)
-    shutil.copy(GOLDEN / "unet.safetensors", base / "models" / "diffusion_models" / "refocus.safetensors")
+    for name in ("refocus.safetensors", UNET):
+        (base / "models" / "diffusion_models" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(GOLDEN / "unet.safetensors", base / "models" / "diffusion_models" / name)
     (base / "custom_nodes").mkdir()
     (base / "custom_nodes" / "tiny").symlink_to(Path(__file__).parent / "tiny_pack", target_is_directory=True)
     host = Host(base, args=["--preview-method", "latent2rgb"]).start()
@@ -41,7 +44,7 @@ def graph(client, photos=1, **stack) -> dict:
         "1": node("LoadImage", image=image),
         "2": node("TinySvdModels"),
         "3": node("LoadRefocusModel", engine="learn2refocus", refocus_unet="refocus.safetensors",
-                  clip_vision=["2", 0], vae=["2", 1]),
+                  clip_vision=["2", 1], vae=["2", 2]),
         "4": node("FocalStackGenerate", image=["1", 0], frames=9, strength=30.0, depth_kind="auto", quality="fast",
                   highlights=8.0, model=["3", 0], **{"input_position": "4", "steps": 3, "max_megapixels": 0.02,
                                                      "keep_input": True, **stack}),
@@ -96,7 +99,7 @@ def test_a_part_of_the_stack_is_fused(client):
 
 
 def test_cancel_is_heard_and_the_next_run_is_as_before(client):
-    prompt = {k: v for k, v in graph(client, max_megapixels=0.005).items() if k in "12345"}
+    prompt = {k: v for k, v in graph(client, max_megapixels=0.01).items() if k in "12345"}
     before = client.pictures(client.run(prompt), "5")[0]
     prompt["4"]["inputs"].update(seed=12, steps=200)
     reached = []
@@ -122,3 +125,20 @@ def test_a_missing_vae_is_one_sentence(client):
     prompt["3"]["inputs"].pop("vae")
     with pytest.raises(RunError, match="no VAE is connected"):
         client.run(prompt)
+
+
+@pytest.mark.parametrize("name", ["slider", "all_in_focus", "film"])
+def test_workflows(root, client, name):
+    """The shipped workflows, with the tiny models in the checkpoint loader's place, few pixels and one step."""
+    client.upload(motorcycle()[0].resize((200, 150)), "motorcycle.png")
+    prompt = to_prompt(load(root / "workflows" / f"learn2refocus_{name}.json"), client.object_info())
+    for node in prompt.values():
+        if node["class_type"] == "ImageOnlyCheckpointLoader":
+            node.update(class_type="TinySvdModels", inputs={})
+        if node["class_type"] == "FocalStackGenerate":
+            node["inputs"].update(steps=1, max_megapixels=0.01)
+    run = client.run(prompt)
+    saved = [p for i, node in prompt.items() if node["class_type"].startswith("Save") for p in client.pictures(run, i)]
+    assert {p.size for p in saved} == {(200, 150)} and len(saved) == (2 if name == "all_in_focus" else 1)
+    if name == "film":
+        assert saved[0].n_frames == 9

@@ -90,7 +90,7 @@ GENFOCUS = {"prompt", "steps", "guidance", "seed", "tiling", "pre_deblurred", "f
             "bokeh_lora", "aperture_lora"}
 # What only the learn2refocus engine reads: see test_learn2refocus_nodes.py.
 LEARN2REFOCUS = {"input_position", "steps", "guidance", "seed", "max_megapixels", "frame_size", "decode_chunk",
-                 "keep_input", "clip_range", "refocus_unet", "clip_vision", "vae"}
+                 "keep_input", "detail", "clip_range", "refocus_unet", "clip_vision", "vae"}
 # What must be connected or differs from the widget's default.
 BASE = {
     "LoadRefocusModel": {}, "ApertureShapeMask": {},

@@ -17,8 +17,8 @@ class TinyGenfocusModels:
 
 
 class TinySvdModels:
-    """What ImageOnlyCheckpointLoader gives; and the host's loaders know the tiny UNet from here on."""
-    RETURN_TYPES = ("CLIP_VISION", "VAE")
+    """Like ImageOnlyCheckpointLoader, without the MODEL; and the host's loaders know the tiny UNet from here on."""
+    RETURN_TYPES = ("MODEL", "CLIP_VISION", "VAE")
     FUNCTION = "load"
     CATEGORY = "test"
 
@@ -30,7 +30,7 @@ class TinySvdModels:
         from rackfocus.dev.tiny_svd import tiny_clip_vision, tiny_vae, use_tiny_svd
 
         use_tiny_svd()
-        return tiny_clip_vision(), tiny_vae()
+        return None, tiny_clip_vision(), tiny_vae()
 
 
 NODE_CLASS_MAPPINGS = {"TinyGenfocusModels": TinyGenfocusModels, "TinySvdModels": TinySvdModels}
