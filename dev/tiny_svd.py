@@ -76,6 +76,8 @@ def tiny_vae(folder=GOLDEN):
     vae.first_stage_model = net
     vae.patcher = comfy.model_patcher.ModelPatcher(net, vae.patcher.load_device, vae.patcher.offload_device)
     vae.latent_channels, vae.downscale_ratio, vae.upscale_ratio = 4, 2, 2
+    # The host's estimate is for SVD's own VAE; where it exceeds what is free, frames are decoded one by one.
+    vae.memory_used_decode = lambda shape, dtype: 1
     return vae
 
 

@@ -31,7 +31,7 @@ def stack_inputs() -> list:
                                "of 64, which changes the proportions a little."),
         io.Int.Input("decode_chunk", default=POSITIONS, min=1, max=POSITIONS, optional=True,
                      tooltip="learn2refocus: frames decoded at a time. Fewer need less memory, and neighbouring frames "
-                             "may differ a little more."),
+                             "may differ a little more. ComfyUI takes fewer by itself where memory is short."),
         io.Boolean.Input("keep_input", default=False, optional=True,
                          tooltip="learn2refocus: put the photo itself in the stack at its own position. Off: all nine "
                                  "frames are the model's, as published."),
