@@ -16,7 +16,7 @@ __all__ = ["generate", "load"]
 
 def load(folder):
     """MODEL of the folder's unet.safetensors."""
-    use_tiny_svd()
+    use_tiny_svd(folder)
     return load_unet(str(folder / "unet.safetensors"))
 
 

@@ -20,23 +20,33 @@ CLIP = {"hidden_act": "gelu", "hidden_size": 32, "image_size": 224, "intermediat
         "projection_dim": 16}
 
 
-class TinySvd(comfy.supported_models.SVD_img2vid):
-    """The golden UNet's sizes; heads of 16 channels are not to be read from weights."""
-    unet_config = {**comfy.supported_models.SVD_img2vid.unet_config, "model_channels": 32, "context_dim": 16,
-                   "adm_in_channels": 96, "transformer_depth": [1, 0]}
-    unet_extra_config = {**comfy.supported_models.SVD_img2vid.unet_extra_config, "num_head_channels": 16}
-    ids = 32
+def use_tiny_svd(folder=GOLDEN):
+    """Let the host's loader know the folder's tiny UNet as it knows SVD's."""
+    c = config_of(folder, "unet")
+    heads = c["num_attention_heads"]
+    heads = heads if isinstance(heads, list) else [heads] * len(c["block_out_channels"])
+    (wide,) = {n // h for n, h in zip(c["block_out_channels"], heads, strict=True)}   # of a head; weights do not tell
+    known = comfy.supported_models.SVD_img2vid
 
-    def get_model(self, state_dict, prefix="", device=None):
-        model = super().get_model(state_dict, prefix, device)
-        model.embedder = type(model.embedder)(self.ids)
-        return model
+    class TinySvd(known):
+        unet_config = {**known.unet_config, "model_channels": c["block_out_channels"][0],
+                       "context_dim": c["cross_attention_dim"],
+                       "adm_in_channels": c["projection_class_embeddings_input_dim"],
+                       "transformer_depth": [int(kind.startswith("CrossAttn")) for kind in c["down_block_types"]
+                                             for _ in range(c["layers_per_block"])]}
+        unet_extra_config = {**known.unet_extra_config, "num_head_channels": wide}
 
+        def get_model(self, state_dict, prefix="", device=None):
+            model = super().get_model(state_dict, prefix, device)
+            model.embedder = type(model.embedder)(c["addition_time_embed_dim"])
+            return model
 
-def use_tiny_svd():
-    """Let the host's loader know the tiny UNet as it knows SVD's."""
-    if TinySvd not in comfy.supported_models.models:
+    if not any(m.unet_config == TinySvd.unet_config for m in comfy.supported_models.models):
         comfy.supported_models.models.append(TinySvd)
+
+
+def config_of(folder, name: str) -> dict:
+    return json.loads((Path(folder) / f"{name}_config.json").read_text(encoding="utf-8"))
 
 
 def tiny_clip_weights(seed=0) -> dict[str, torch.Tensor]:
@@ -60,9 +70,12 @@ def tiny_clip_vision(**changes):
 
 
 def tiny_vae(folder=GOLDEN):
-    """The golden VAE (diffusers' temporal one, two levels) as the host's."""
-    sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 32,
-             "ch_mult": [1, 1], "num_res_blocks": 1, "attn_resolutions": [], "dropout": 0.0}
+    """The folder's VAE (diffusers' temporal one) as the host's."""
+    c = config_of(folder, "vae")
+    ch, depth = c["block_out_channels"][0], len(c["block_out_channels"])
+    sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": ch,
+             "ch_mult": [n // ch for n in c["block_out_channels"]], "num_res_blocks": c["layers_per_block"],
+             "attn_resolutions": [], "dropout": 0.0}
     ordinary = {"embed_dim": 4, "ddconfig": sizes}
     vae = comfy.sd.VAE(sd=comfy.sd.AutoencoderKL(**ordinary).state_dict(), config={"params": ordinary},
                        dtype=torch.float32)
@@ -72,10 +85,10 @@ def tiny_vae(folder=GOLDEN):
         encoder_config={"target": f"{module}.diffusionmodules.model.Encoder", "params": sizes},
         decoder_config={"target": f"{module}.temporal_ae.VideoDecoder",
                         "params": {**sizes, "video_kernel_size": [3, 1, 1], "alpha": 0.0}}).eval()
-    net.load_state_dict(with_gaps(host_vae(load_file(folder / "vae.safetensors")), net))
+    net.load_state_dict(with_gaps(host_vae(load_file(Path(folder) / "vae.safetensors")), net))
     vae.first_stage_model = net
     vae.patcher = comfy.model_patcher.ModelPatcher(net, vae.patcher.load_device, vae.patcher.offload_device)
-    vae.latent_channels, vae.downscale_ratio, vae.upscale_ratio = 4, 2, 2
+    vae.latent_channels, vae.downscale_ratio, vae.upscale_ratio = 4, 2 ** (depth - 1), 2 ** (depth - 1)
     # The host's estimate is for SVD's own VAE; where it exceeds what is free, frames are decoded one by one.
     vae.memory_used_decode = lambda shape, dtype: 1
     return vae
@@ -110,6 +123,5 @@ def with_gaps(weights, net):
     """With layers that pass on what they get for those that diffusers' VAE of one layer a block has not, or (the
     attention before them) does not call."""
     gaps = {k: torch.zeros_like(v) for k, v in net.state_dict().items()
-            if k not in weights or k.startswith("decoder.mid.attn_1.proj_out")}
-    assert all(k.startswith(("decoder.mid.attn_1.proj_out", "decoder.mid.block_2")) for k in gaps), list(gaps)
-    return {**weights, **gaps}
+            if k.startswith(("decoder.mid.attn_1.proj_out", "decoder.mid.block_2"))}
+    return weights if "decoder.mid.block_2.conv1.weight" in weights else {**weights, **gaps}

@@ -6,7 +6,7 @@ import comfy.sd
 import comfy.utils
 
 from ...pipelines.learn2refocus.unet_file import check_unet
-from ...pipelines.learn2refocus.unet_names import renamed
+from ...pipelines.learn2refocus.unet_names import FINE_EPS, fine_norms, renamed
 from ...pipelines.optics import RefocusError
 
 
@@ -23,6 +23,8 @@ def load_unet(path: str):
     if model is None:
         raise RefocusError(f"{name} is an SVD UNet of {' + '.join(map(str, layout.channels))} channels, a size that "
                            "ComfyUI does not know: choose learn2refocus's own file.")
+    for norm in fine_norms(names):
+        model.model.diffusion_model.get_submodule(norm).eps = FINE_EPS
     return model
 
 

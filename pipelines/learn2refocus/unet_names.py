@@ -9,6 +9,7 @@ OUTSIDE = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": 
            "add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}
 RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "norm2": "out_layers.0",
           "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
+FINE_EPS = 1e-6
 MIDDLE = {"resnets.0": 0, "attentions.0": 1, "resnets.1": 2}
 BLOCK = re.compile(r"(down_blocks\.(\d+)|up_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)"
                    r"\.(\d+)\.(.+)")
@@ -30,6 +31,20 @@ def renamed(names: Iterable[str]) -> dict[str, str]:
             raise RefocusError(f"{name} is not a weight of a Stable Video Diffusion UNet in diffusers' format: choose "
                                "learn2refocus's diffusion_pytorch_model.safetensors.")
         found[name] = f"{new}.{tensor}"
+    return found
+
+
+def fine_norms(names: Iterable[str]) -> list[str]:
+    """ComfyUI's modules whose eps is FINE_EPS in diffusers, with which the UNet was trained, and 1e-5 in ComfyUI: the
+    resnets' norms of all blocks on the way up, and of those on the way down that attend."""
+    names = list(names)
+    attending = {n.split(".")[1] for n in names if n.startswith("down_blocks.") and ".attentions." in n}
+    found = []
+    for old, new in renamed(names).items():
+        part, block, kind = (*old.split("."), "", "")[:3]
+        if kind == "resnets" and re.search(r"\.norm[12]\.weight$", old) and (part == "up_blocks" or (
+                part == "down_blocks" and block in attending)):
+            found.append(new.removesuffix(".weight"))
     return found
 
 

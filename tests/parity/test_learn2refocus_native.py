@@ -15,7 +15,7 @@ from rackfocus.nodes.learn2refocus.run import decode
 from rackfocus.nodes.learn2refocus.sample import conditioning
 from rackfocus.nodes.learn2refocus.unet import load_unet
 from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
-from rackfocus.pipelines.learn2refocus.unet_names import renamed
+from rackfocus.pipelines.learn2refocus.unet_names import FINE_EPS, fine_norms, renamed
 from rackfocus.pipelines.optics import RefocusError
 
 from .golden import TOLERANCE, error
@@ -134,6 +134,21 @@ def test_every_weight_of_a_full_size_unet_has_its_place():
         host = comfy.model_base.SVD_img2vid(config, device=torch.device("meta")).diffusion_model.state_dict()
     assert len(weights) == len(moved) == 1428
     assert {k: v.shape for k, v in moved.items()} == {k: v.shape for k, v in host.items()}
+
+
+def test_norms_have_the_eps_of_diffusers(model):
+    """72 of a full-size UNet differ in ComfyUI; on a tiny one that alone is an error of 3e-5 to 1e-4."""
+    with torch.device("meta"):
+        unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14)
+    for source, count in ((unet, 72), (OURS.unet, None)):
+        names = renamed(source.state_dict())
+        eps = {new.removesuffix(".weight"): source.get_submodule(old.removesuffix(".weight")).eps
+               for old, new in names.items() if "norm" in old and old.endswith(".weight")
+               and isinstance(source.get_submodule(old.removesuffix(".weight")), torch.nn.GroupNorm)}
+        fine = {norm for norm in eps if eps[norm] == FINE_EPS and ".1.norm" not in norm}   # not the attentions'
+        assert fine == set(fine_norms(names)) and count in (None, len(fine))
+    net = model.model.diffusion_model
+    assert {norm: net.get_submodule(norm).eps for norm in eps} == eps
 
 
 @pytest.fixture
