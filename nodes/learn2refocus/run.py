@@ -16,14 +16,15 @@ def run(parts: SvdParts, image: Tensor, positions: list[int], *, steps: int, gui
         corrected_clip: bool = False):
     """image [B, H, W, 3] at the model's size, a position for each -> yields B stacks [9, H, W, 3].
 
-    Noise as KSampler makes it from the seed for the whole batch.
+    One image may have several positions. Noise as KSampler makes it from the seed for the whole batch of images.
     """
     context = parts.model.model.model_config.unet_config["context_dim"]
     embeds = torch.cat([embed(parts.clip_vision, one[None], context, corrected=corrected_clip) for one in image])
     latents = torch.cat([encode(parts.vae, one[None]) for one in image])
     noise = comfy.sample.prepare_noise(latents.repeat_interleave(POSITIONS, 0), seed).split(POSITIONS)
-    report = Report(parts.model, len(image) * (steps + POSITIONS))
-    for i, position in enumerate(positions):
+    report = Report(parts.model, len(positions) * (steps + POSITIONS))
+    for n, position in enumerate(positions):
+        i = n if len(image) > 1 else 0
         samples = sample(parts.model, noise[i], latents[i:i + 1], embeds[i:i + 1], position, steps=steps,
                          guidance=guidance, seed=seed, callback=report.step)
         yield decode(parts.vae, samples, chunk, report.advance)

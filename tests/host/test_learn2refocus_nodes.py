@@ -15,6 +15,7 @@ import latent_preview  # noqa: E402
 from rackfocus.dev.tiny_svd import GOLDEN, tiny_clip_vision, tiny_vae, use_tiny_svd  # noqa: E402
 from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.nodes.stack import FocalStackGenerate  # noqa: E402
+from rackfocus.nodes.sweep import RefocusPositionSweep  # noqa: E402
 from rackfocus.pipelines.learn2refocus import resize  # noqa: E402
 from rackfocus.pipelines.optical import render_bokeh  # noqa: E402
 from rackfocus.pipelines.optics import DefocusMap, RefocusError  # noqa: E402
@@ -163,6 +164,37 @@ def test_automatic_says_what_it_needs(model, inputs, said):
     with pytest.raises(RefocusError, match=said) as error:
         stacks(model, input_position="automatic", **inputs)
     assert "\n" not in str(error.value)
+
+
+# The sweep
+
+WIDE = random(1, 64, 128, 3, seed=1)
+
+
+def sweep(model, image=WIDE, **inputs):
+    settings = {"steps": 1, "guidance": 1.0, "seed": 5, "max_megapixels": 0.005, "frame_width": 40, **inputs}
+    return RefocusPositionSweep.execute(model, image, **settings).args[0]
+
+
+def test_the_sheet_shows_all_nine_starts(model):
+    sheet, = sweep(model)
+    high, wide = 20, 40   # 64 x 128 at 40 pixels
+    assert sheet.shape == (1, 9 * high, 9 * wide, 3)
+    cells = sheet[0].unflatten(0, (9, high)).unflatten(2, (9, wide)).movedim(2, 1)   # [row, frame, y, x, 3]
+    inside = (slice(None), slice(2, -2), slice(2, -2))
+    for position in (0, 8):
+        stack, = stacks(model, WIDE, input_position=str(position), guidance=1.0)[0]
+        assert difference(cells[position][inside], resize(stack, high, wide)[inside]) < 1e-4
+    white = (cells[:, :, 0] == 1).all(-1).all(-1)
+    assert torch.equal(white, torch.eye(9, dtype=torch.bool))
+    for name, value in (("steps", 2), ("guidance", 1.5), ("seed", 6), ("max_megapixels", 0.01), ("frame_width", 41)):
+        assert difference(sweep(model, **{name: value})[0], sheet) > 1e-4, name
+
+
+def test_the_sweep_needs_this_engine():
+    from rackfocus.pipelines.engines import RefocusModel
+    with pytest.raises(RefocusError, match="engine is optical, but learn2refocus is needed"):
+        sweep(RefocusModel("optical"))
 
 
 # With the host
