@@ -24,6 +24,7 @@ parity: setup
 bench: setup
 	@$(RUN) -m dev.bench
 	@$(RUN) -m dev.bench_genfocus
+	@$(RUN) -m dev.bench_learn2refocus
 
 serve: setup
 	@$(RUN) -m dev.serve --port $(PORT)

@@ -7,6 +7,7 @@ from .lens import RefocusLens
 from .model import LoadRefocusModel
 from .rack import RefocusRack
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
+from .sweep import RefocusPositionSweep
 
 NODES = [LoadRefocusModel, RefocusDepth, RefocusLens, RefocusRack, ApertureShapeMask, BokehSynthesize, DeblurAiF,
-         FocalStackGenerate, SelectFocusFrame, StackFuse, GenfocusConditioning]
+         FocalStackGenerate, SelectFocusFrame, StackFuse, GenfocusConditioning, RefocusPositionSweep]

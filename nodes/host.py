@@ -12,7 +12,8 @@ CATEGORY = "Rackfocus"
 
 # Private types and what travels on them.
 # DEFOCUS_MAP    pipelines.optics.DefocusMap: signed blur radius [B, H, W] in pixels of its own size
-# REFOCUS_MODEL  pipelines.engines.RefocusModel: the engine's name and, for genfocus, nodes.genfocus.GenfocusParts
+# REFOCUS_MODEL  pipelines.engines.RefocusModel: the engine's name and its models:
+#                nodes.genfocus.GenfocusParts, nodes.learn2refocus.SvdParts, None for the optical engine
 DefocusMapType = io.Custom("DEFOCUS_MAP")
 RefocusModelType = io.Custom("REFOCUS_MODEL")
 

@@ -8,6 +8,7 @@ from ..pipelines.engines import ENGINES, RefocusModel, still_needed, weight_file
 from ..pipelines.optics import RefocusError
 from .genfocus import load_parts
 from .host import CATEGORY, RefocusModelType, Schema
+from .learn2refocus import load_parts as load_svd_parts
 
 NONE = "none"
 
@@ -44,6 +45,14 @@ def no_lora(engine: str, *chosen: str) -> str | None:
             f"{'; '.join(map(str, files))}.")
 
 
+def no_unet(engine: str, chosen: str) -> str | None:
+    """learn2refocus without its UNet: which file to get, or None."""
+    if engine != "learn2refocus" or chosen != NONE:
+        return None
+    return ("learn2refocus needs its UNet, and none is chosen in refocus_unet: choose it, or get "
+            f"{next(map(str, weight_files(engine)))}.")
+
+
 class LoadRefocusModel(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -64,22 +73,33 @@ class LoadRefocusModel(io.ComfyNode):
                                tooltip="genfocus: FLUX.1-dev from any loader, fp8 and GGUF too, with your own LoRAs if "
                                        "you like. It is not changed."),
                 io.Clip.Input("clip", optional=True, tooltip="genfocus: T5 and CLIP-L, DualCLIPLoader of type flux."),
-                io.Vae.Input("vae", optional=True, tooltip="genfocus: FLUX.1's VAE."),
+                io.Vae.Input("vae", optional=True,
+                             tooltip="genfocus: FLUX.1's VAE. learn2refocus: that of ImageOnlyCheckpointLoader."),
+                io.Combo.Input("refocus_unet", options=[NONE, *folder_paths.get_filename_list("diffusion_models")],
+                               default=NONE, optional=True,
+                               tooltip="learn2refocus: the fine-tuned UNet, diffusion_pytorch_model.safetensors. SVD's "
+                                       "own UNet in diffusers' format has the same names and shapes: it cannot be told "
+                                       "apart and makes a video, not a focal stack."),
+                io.ClipVision.Input("clip_vision", optional=True,
+                                    tooltip="learn2refocus: that of ImageOnlyCheckpointLoader with svd.safetensors."),
             ],
             outputs=[RefocusModelType.Output(display_name="model",
                                              tooltip="For BokehSynthesize, DeblurAiF and FocalStackGenerate.")],
         )
 
     @classmethod
-    def validate_inputs(cls, engine, deblur_lora=NONE, bokeh_lora=NONE):
-        return why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora) or True
+    def validate_inputs(cls, engine, deblur_lora=NONE, bokeh_lora=NONE, refocus_unet=NONE):
+        return why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora) or no_unet(engine, refocus_unet) or True
 
     @classmethod
     def execute(cls, engine, deblur_lora=NONE, bokeh_lora=NONE, aperture_lora=NONE, flux=None, clip=None,
-                vae=None) -> io.NodeOutput:
-        why = why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora)
+                vae=None, refocus_unet=NONE, clip_vision=None) -> io.NodeOutput:
+        why = why_not(engine) or no_lora(engine, deblur_lora, bokeh_lora) or no_unet(engine, refocus_unet)
         if why:
             raise RefocusError(why)
+        if engine == "learn2refocus":
+            path = folder_paths.get_full_path_or_raise("diffusion_models", refocus_unet)
+            return io.NodeOutput(RefocusModel(engine, load_svd_parts(path, clip_vision, vae)))
         if engine != "genfocus":
             return io.NodeOutput(RefocusModel(engine))
         chosen = {"deblur": deblur_lora, "bokeh": bokeh_lora, "aperture": aperture_lora}

@@ -2,6 +2,8 @@
 import torch
 from comfy_api.latest import io
 
+from ..pipelines.engines import RefocusModel
+from ..pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ..pipelines.optical import FUSE_METHODS, SAMPLES, fuse_stack, render_stack, stack_disparities
 from ..pipelines.optical.select import frame_at, sharpest_position
 from ..pipelines.optics import DEPTH_KINDS, RefocusError, resize_depth, to_disparity
@@ -9,6 +11,8 @@ from ..pipelines.optics.checks import check_image, match_batch
 from ..pipelines.optics.highlights import HIGHLIGHT_GAIN
 from .blur import require_optical
 from .host import CATEGORY, RefocusModelType, Schema, from_device, progress_bar, to_device
+from .learn2refocus import generate_stacks
+from .learn2refocus.widgets import AUTOMATIC, RELEASED, stack_inputs
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -18,10 +22,13 @@ class FocalStackGenerate(io.ComfyNode):
             node_id="FocalStackGenerate", display_name="Focal Stack Generate", category=CATEGORY,
             search_aliases=["focus stack", "focal sweep", "rack focus", "learn2refocus"],
             description="One photo becomes a focal stack: the same picture focused from the nearest to the farthest "
-                        "thing. The optical engine needs a depth map.",
+                        "thing. The optical engine needs a depth map; learn2refocus makes nine frames, from about 5 cm "
+                        "to infinity, out of a photo that has a focus of its own.",
             inputs=[
-                io.Image.Input("image", tooltip="Sharp everywhere. Each image of a batch gives a stack of its own."),
-                io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
+                io.Image.Input("image", tooltip="Optical: sharp everywhere. learn2refocus: any photo. Each image of a "
+                                                "batch gives a stack of its own."),
+                io.Int.Input("frames", default=9, min=2, max=100,
+                             tooltip="Pictures in the stack, near to far. learn2refocus always makes nine."),
                 io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5,
                                tooltip="Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away "
                                        "from the focal plane."),
@@ -32,36 +39,52 @@ class FocalStackGenerate(io.ComfyNode):
                 io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5,
                                tooltip="How much brighter than white a small clipped light is taken to be. 1: off."),
                 io.MultiType.Input("depth", types=[io.Image, io.Mask], optional=True,
-                                   tooltip="Depth map of any size; the optical engine cannot do without."),
-                RefocusModelType.Input("model", optional=True, tooltip="Nothing connected: the optical engine."),
+                                   tooltip="Depth map of any size; the optical engine cannot do without. learn2refocus "
+                                           "needs one for the automatic input_position alone."),
+                RefocusModelType.Input("model", optional=True,
+                                       tooltip="Nothing connected: the optical engine. learn2refocus leaves frames, "
+                                               "strength, quality, highlights and aperture aside."),
                 io.Mask.Input("aperture", optional=True, tooltip="Shape of the opening. Nothing: a circle."),
+                *stack_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="stack", is_output_list=True,
                                 tooltip="A batch of frames, near to far, for each image."),
                 io.Float.Output(display_name="positions", is_output_list=True,
                                 tooltip="0 (nearest) to 1 (farthest), one for each frame."),
+                io.String.Output(display_name="info", tooltip="Where the frames, or the photo, are focused."),
             ],
         )
 
     @classmethod
     def execute(cls, image, frames, strength, depth_kind, quality, highlights, depth=None, model=None,
-                aperture=None) -> io.NodeOutput:
+                aperture=None, input_position=AUTOMATIC, steps=STEPS, guidance=GUIDANCE, seed=0,
+                max_megapixels=MEGAPIXELS, frame_size="input", decode_chunk=POSITIONS, keep_input=False,
+                detail=0.0, clip_range=RELEASED) -> io.NodeOutput:
+        image = check_image(image)
+        if isinstance(model, RefocusModel) and model.engine == "learn2refocus" and model.parts is not None:
+            stacks, info = generate_stacks(
+                model.parts, image, depth, depth_kind, input_position=input_position, steps=steps, guidance=guidance,
+                seed=seed, max_megapixels=max_megapixels, frame_size=frame_size, decode_chunk=decode_chunk,
+                keep_input=keep_input, detail=detail, clip_range=clip_range)
+            return io.NodeOutput(stacks, torch.linspace(0, 1, POSITIONS).tolist(), info)
         require_optical(model)
-        image = to_device(check_image(image))
+        image = to_device(image)
         if depth is None:
             raise RefocusError("no depth map is connected, but the optical engine needs one to make a focal stack: "
                                "connect a depth map of the photo.")
         b, h, w, _ = image.shape
         disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind)), h, w), b, "depth")
-        bar, stacks = progress_bar(), []
+        bar, stacks, info = progress_bar(), [], []
         for i in range(b):
             one = disparity[i:i + 1]
+            planes = stack_disparities(one, frames)
             stacks.append(from_device(render_stack(
-                image[i:i + 1], one, stack_disparities(one, frames), strength * w / 1000, quality=quality,
+                image[i:i + 1], one, planes, strength * w / 1000, quality=quality,
                 aperture=to_device(aperture), highlights=highlights,
                 progress=lambda done, total, i=i: bar(i * total + done, b * total))))
-        return io.NodeOutput(stacks, torch.linspace(0, 1, frames).tolist())
+            info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")
+        return io.NodeOutput(stacks, torch.linspace(0, 1, frames).tolist(), "\n".join(info))
 
 
 class SelectFocusFrame(io.ComfyNode):

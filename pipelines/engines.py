@@ -18,7 +18,7 @@ class Engine:
 ENGINES = {e.name: e for e in (
     Engine("optical", "lens simulation, focus stacking and deconvolution; no weights", True),
     Engine("genfocus", "all-in-focus and bokeh by FLUX.1-dev with LoRAs", True),
-    Engine("learn2refocus", "a focal stack from one photo by Stable Video Diffusion", False),
+    Engine("learn2refocus", "a focal stack from one photo by Stable Video Diffusion", True),
     Engine("diffcamera", "refocus by focus point and blur level; no public weights", False),
 )}
 

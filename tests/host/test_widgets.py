@@ -88,6 +88,9 @@ CHANGES = {
 # What only the genfocus engine reads: see test_genfocus_nodes.py.
 GENFOCUS = {"prompt", "steps", "guidance", "seed", "tiling", "pre_deblurred", "flux", "clip", "vae", "deblur_lora",
             "bokeh_lora", "aperture_lora"}
+# What only the learn2refocus engine reads: see test_learn2refocus_nodes.py.
+LEARN2REFOCUS = {"input_position", "steps", "guidance", "seed", "max_megapixels", "frame_size", "decode_chunk",
+                 "keep_input", "detail", "clip_range", "refocus_unet", "clip_vision", "vae"}
 # What must be connected or differs from the widget's default.
 BASE = {
     "LoadRefocusModel": {}, "ApertureShapeMask": {},
@@ -179,9 +182,9 @@ def test_every_input_has_an_effect(node_id, name):
 
 def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
-        if node_id == "GenfocusConditioning":
+        if node_id in ("GenfocusConditioning", "RefocusPositionSweep"):   # of one engine alone: tested with it
             continue
-        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS
+        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS - LEARN2REFOCUS
         assert inputs == set(CHANGES[node_id]) - {"model"}, node_id
 
 
@@ -200,14 +203,14 @@ def test_model_inputs_choose_the_engine():
 def test_an_engine_without_its_files_says_what_to_get():
     node = BY_ID["LoadRefocusModel"]
     for name, engine in ENGINES.items():
-        said = node.validate_inputs(engine=name, deblur_lora="a.safetensors")
+        said = node.validate_inputs(engine=name, deblur_lora="a.safetensors", refocus_unet="a.safetensors")
         assert (said is True) == engine.ready
     said = node.validate_inputs(engine="genfocus")
     for part in ("deblurNet.safetensors", "nycu-cplab/Genfocus-Model", "463,703,368 bytes", "Apache-2.0",
                  "models/loras", "size unknown"):
         assert part in said
     assert "\n" not in said
-    with pytest.raises(ValueError, match="learn2refocus"):
+    with pytest.raises(ValueError, match=r"none is chosen in refocus_unet.*checkpoint-200000/unet/.*tedlasai"):
         run("LoadRefocusModel", engine="learn2refocus")
 
 

@@ -1,4 +1,4 @@
-"""A node pack for tests only: tiny random models in place of FLUX.1's."""
+"""A node pack for tests only: tiny random models in place of FLUX.1's and of Stable Video Diffusion's."""
 
 
 class TinyGenfocusModels:
@@ -16,4 +16,21 @@ class TinyGenfocusModels:
         return tiny_flux(), TinyClip(), tiny_vae()
 
 
-NODE_CLASS_MAPPINGS = {"TinyGenfocusModels": TinyGenfocusModels}
+class TinySvdModels:
+    """Like ImageOnlyCheckpointLoader, without the MODEL; and the host's loaders know the tiny UNet from here on."""
+    RETURN_TYPES = ("MODEL", "CLIP_VISION", "VAE")
+    FUNCTION = "load"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        from rackfocus.dev.tiny_svd import tiny_clip_vision, tiny_vae, use_tiny_svd
+
+        use_tiny_svd()
+        return None, tiny_clip_vision(), tiny_vae()
+
+
+NODE_CLASS_MAPPINGS = {"TinyGenfocusModels": TinyGenfocusModels, "TinySvdModels": TinySvdModels}

@@ -1,0 +1,268 @@
+"""The native path of learn2refocus, on ComfyUI's own SVD, against the published inference and the reference."""
+import comfy.model_base
+import comfy.model_detection
+import comfy.model_management as mm
+import pytest
+import torch
+from diffusers import UNetSpatioTemporalConditionModel
+from safetensors.torch import save_file
+
+from rackfocus.dev import native_svd as native
+from rackfocus.dev.tiny_svd import tiny_clip_vision, tiny_clip_weights, tiny_vae
+from rackfocus.nodes.learn2refocus import SvdParts, load_parts, run
+from rackfocus.nodes.learn2refocus.encode import embed, encode
+from rackfocus.nodes.learn2refocus.run import decode
+from rackfocus.nodes.learn2refocus.sample import conditioning
+from rackfocus.nodes.learn2refocus.unet import load_unet
+from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
+from rackfocus.pipelines.learn2refocus.unet_names import FINE_EPS, fine_norms, renamed
+from rackfocus.pipelines.optics import RefocusError
+
+from .golden import TOLERANCE, error
+from .golden_svd import GIVEN, OURS
+
+DECODED = 1e-3
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return native.load(OURS.folder)
+
+
+@pytest.fixture(scope="module")
+def parts(model):
+    return SvdParts(model, tiny_clip_vision(), tiny_vae())
+
+
+def inputs(batch=1, size=(8, 12)):
+    """(noise, latent, embed)"""
+    return normal(batch, POSITIONS, 4, *size), normal(batch, 4, *size, seed=1), normal(batch, 1, 16, seed=2)
+
+
+# Against the published inference
+
+@pytest.mark.parametrize("name", GIVEN.cases)
+def test_whole_runs(name):
+    case, t = GIVEN.cases[name], GIVEN.tensors
+    model, vae = native.load(GIVEN.folder), tiny_vae(GIVEN.folder)
+    latent = encode(vae, GIVEN.image(name))
+    assert error(latent, GIVEN.latent(name)) < TOLERANCE
+    out = native.generate(model, t[f"{name}.noise"], latent, t[f"{name}.embed"], case["position"],
+                          steps=case["steps"], guidance=case["guidance"])
+    assert error(out, t[f"{name}.latents"]) < TOLERANCE
+    frames = decode(vae, out[0] / model.model.latent_format.scale_factor, 9)
+    assert error(frames, ((t[f"{name}.frames"] + 1) / 2).clamp(0, 1).movedim(1, -1)) < DECODED
+
+
+# Against the reference
+
+@pytest.mark.parametrize("size", [(8, 12), (6, 5)])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("position", [0, 4, 8])
+def test_equals_the_reference(model, position, batch, size):
+    noise, latent, vector = inputs(batch, size)
+    expected = generate(OURS.unet, noise, latent, vector, position, steps=3)
+    out = native.generate(model, noise, latent, vector, position, steps=3, guidance=1.5)
+    assert error(out, expected) < TOLERANCE
+    elsewhere = generate(OURS.unet, noise, latent, vector, (position + 1) % 9, steps=3)
+    assert error(elsewhere, expected) > 10 * TOLERANCE
+
+
+def test_without_guidance_too(model):
+    out = native.generate(model, *inputs(), 4, steps=2, guidance=1.0)
+    assert error(out, generate(OURS.unet, *inputs(), 4, steps=2, guidance=1.0)) < TOLERANCE
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_embedding_is_that_of_transformers(corrected):
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from rackfocus.dev.tiny_svd import CLIP
+    from rackfocus.pipelines.learn2refocus import clip_pixels
+
+    tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP)).eval()
+    tower.load_state_dict(tiny_clip_weights())
+    image = random(2, 320, 448, 3)
+    expected = tower(clip_pixels(image, corrected=corrected)).image_embeds[:, None]
+    found = embed(tiny_clip_vision(), image, 16, corrected=corrected)
+    assert error(found, expected) < 1e-3   # the host keeps vision towers in float16
+    assert error(embed(tiny_clip_vision(), image, 16, corrected=not corrected), expected) > 0.1
+
+
+def test_a_photo_becomes_the_references_stack(parts):
+    """From picture to pictures: the same seed gives the reference's frames."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    from rackfocus.dev.tiny_svd import CLIP
+
+    tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP)).eval()
+    tower.load_state_dict(tiny_clip_weights())
+    image = random(1, 64, 64, 3)
+    expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7)
+    made, = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
+    assert made.shape == expected.shape == (9, 64, 64, 3)
+    assert error(made, expected) < DECODED
+    chunked, = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
+    expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7, chunk=4)
+    assert error(chunked, expected) < DECODED < error(chunked, made)
+
+
+def test_a_batch_makes_one_stack_each(parts):
+    image = random(2, 64, 64, 3)
+    first, second = run(parts, image, [0, 8], steps=1, guidance=1.5, seed=0, chunk=9)
+    assert first.shape == second.shape == (9, 64, 64, 3) and error(first, second) > 0.01
+
+
+# The whole file
+
+def test_every_weight_of_a_full_size_unet_has_its_place():
+    """On the meta device: 1428 names become those of the host's model, one to one, shapes right, none left."""
+    with torch.device("meta"):
+        weights = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14).state_dict()
+        names = renamed(weights)
+        moved = {new: weights[old] for old, new in names.items()}
+        config = comfy.model_detection.model_config_from_unet(moved, "")
+        config.set_inference_dtype(torch.float32, None)
+        host = comfy.model_base.SVD_img2vid(config, device=torch.device("meta")).diffusion_model.state_dict()
+    assert len(weights) == len(moved) == 1428
+    assert {k: v.shape for k, v in moved.items()} == {k: v.shape for k, v in host.items()}
+
+
+def test_norms_have_the_eps_of_diffusers(model):
+    """72 of a full-size UNet differ in ComfyUI; on a tiny one that alone is an error of 3e-5 to 1e-4."""
+    with torch.device("meta"):
+        unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14)
+    for source, count in ((unet, 72), (OURS.unet, None)):
+        names = renamed(source.state_dict())
+        eps = {new.removesuffix(".weight"): source.get_submodule(old.removesuffix(".weight")).eps
+               for old, new in names.items() if "norm" in old and old.endswith(".weight")
+               and isinstance(source.get_submodule(old.removesuffix(".weight")), torch.nn.GroupNorm)}
+        fine = {norm for norm in eps if eps[norm] == FINE_EPS and ".1.norm" not in norm}   # not the attentions'
+        assert fine == set(fine_norms(names)) and count in (None, len(fine))
+    net = model.model.diffusion_model
+    assert {norm: net.get_submodule(norm).eps for norm in eps} == eps
+
+
+@pytest.fixture
+def tensors():
+    return {k: v.clone() for k, v in OURS.unet.state_dict().items()}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """write(tensors, config) -> the path of unet.safetensors with that config.json beside it."""
+    def write(tensors, config=None):
+        save_file(tensors, tmp_path / "unet.safetensors")
+        if config:
+            (tmp_path / "config.json").write_text(config)
+        return str(tmp_path / "unet.safetensors")
+
+    return write
+
+
+def test_half_precision_files_load(tensors, written):
+    model = load_unet(written({k: v.half() for k, v in tensors.items()}))
+    out = native.generate(model, *inputs(), 4, steps=2, guidance=1.5)
+    exact = generate(OURS.unet, *inputs(), 4, steps=2)
+    assert TOLERANCE < error(out, exact) < 0.02
+
+
+@pytest.mark.parametrize(("config", "refused"), [
+    ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 25}', True),
+    ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 14}', False),
+    ('{"_class_name": "SomethingElse", "num_frames": 25}', False), ("no json", False), (None, False),
+])
+def test_the_frame_count_tells_svd_xt(tensors, written, config, refused):
+    if refused:
+        with pytest.raises(RefocusError, match=r"unet\.safetensors is the UNet of SVD-xt .*25 frames"):
+            load_unet(written(tensors, config))
+    else:
+        assert load_unet(written(tensors, config)) is not None
+
+
+def test_a_size_the_host_does_not_know_is_said(written):
+    other = UNetSpatioTemporalConditionModel(
+        block_out_channels=(64, 64), num_attention_heads=(1, 1), layers_per_block=1, cross_attention_dim=16,
+        addition_time_embed_dim=32, projection_class_embeddings_input_dim=96,
+        down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"))
+    with pytest.raises(RefocusError, match=r"64 \+ 64 channels"):
+        load_unet(written(other.state_dict()))
+
+
+def test_a_broken_file_is_said(tmp_path):
+    (tmp_path / "unet.safetensors").write_bytes(b"not weights")
+    with pytest.raises(RefocusError, match="cannot be read"):
+        load_unet(str(tmp_path / "unet.safetensors"))
+
+
+# The other parts
+
+def test_missing_and_wrong_parts_are_said(parts, written, tensors):
+    path = written(tensors)
+    with pytest.raises(RefocusError, match="no CLIP_VISION is connected"):
+        load_parts(path, None, parts.vae)
+    with pytest.raises(RefocusError, match="no VAE is connected"):
+        load_parts(path, parts.clip_vision, None)
+    with pytest.raises(RefocusError, match="no layers in time"):
+        ordinary = type("Vae", (), {"first_stage_model": torch.nn.Identity()})()
+        load_parts(path, parts.clip_vision, ordinary)
+    with pytest.raises(RefocusError, match="embeddings of 16 values, but SVD's gives 1024"):
+        embed(parts.clip_vision, random(1, 64, 64, 3), 1024)
+
+
+# Cooperation with the host
+
+def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
+    """The second block of the first step: no step is waited for."""
+    import rackfocus.nodes.learn2refocus.sample as module
+    real, calls = mm.throw_exception_if_processing_interrupted, []
+
+    def check():
+        calls.append(1)
+        if len(calls) == 2:
+            mm.interrupt_current_processing()
+        real()
+
+    monkeypatch.setattr(module.mm, "throw_exception_if_processing_interrupted", check)
+    steps = []
+    with pytest.raises(mm.InterruptProcessingException):
+        native.generate(parts.model, *inputs(), 0, steps=3, guidance=1.5, callback=lambda *a: steps.append(a))
+    assert not steps
+    monkeypatch.undo()
+    assert not any(parts.model.model_options["transformer_options"].get("patches", {}).values())
+
+
+def test_low_vram_gives_the_same(model, monkeypatch):
+    """Most layers stay where they are and are cast for each call."""
+    expected = native.generate(model, *inputs(), 4, steps=2, guidance=1.5)
+    fresh = native.load(OURS.folder)
+    load, seen = type(fresh).load, []
+
+    def small(self, device_to=None, **rest):
+        return load(self, device_to, lowvram_model_memory=60000)
+
+    def count(*step):
+        layers = [m for m in fresh.model.diffusion_model.modules() if isinstance(m, torch.nn.Linear)]
+        seen.append(sum(bool(m.comfy_cast_weights) for m in layers) / len(layers))
+
+    monkeypatch.setattr(type(fresh), "load", small)
+    out = native.generate(fresh, *inputs(), 4, steps=2, guidance=1.5, callback=count)
+    assert len(seen) == 2 and min(seen) > 0.5
+    assert error(out, expected) < 1e-6
+
+
+def test_conditioning_is_as_the_hosts_own_svd_node_names_it():
+    """Whatever reads CONDITIONING finds the keys of SVD_img2vid_Conditioning."""
+    (vector, options), = conditioning(torch.zeros(1, 1, 16), torch.zeros(9, 4, 2, 2))
+    assert vector.shape == (1, 1, 16)
+    assert {k: v for k, v in options.items() if k != "concat_latent_image"} == {
+        "fps": 7, "motion_bucket_id": 0, "augmentation_level": 0.0}

@@ -1,0 +1,211 @@
+"""The reference of learn2refocus against the published inference and against diffusers' own parts."""
+import math
+import sys
+
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler
+from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as published
+
+from rackfocus.pipelines.learn2refocus import (
+    POSITIONS,
+    Reference,
+    clip_pixels,
+    generate,
+    load_reference,
+    model_size,
+    photo_to_stack,
+    place,
+)
+from rackfocus.pipelines.learn2refocus.clip_input import shrink
+from rackfocus.pipelines.learn2refocus.frames import decode, decode_signed, encode
+from rackfocus.pipelines.learn2refocus.reference import guided, velocity
+from rackfocus.pipelines.learn2refocus.schedule import sigmas
+from rackfocus.pipelines.optics import RefocusError
+
+from .golden import TOLERANCE, error
+from .golden_svd import GIVEN, OURS
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# Against the published inference
+
+@pytest.mark.parametrize("name", GIVEN.cases)
+def test_latents(name):
+    case, t = GIVEN.cases[name], GIVEN.tensors
+    out = generate(GIVEN.unet, t[f"{name}.noise"], GIVEN.latent(name), t[f"{name}.embed"], case["position"],
+                   steps=case["steps"], guidance=case["guidance"])
+    assert error(out, t[f"{name}.latents"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", GIVEN.cases)
+def test_conditioning_and_frames(name):
+    t = GIVEN.tensors
+    latent = encode(GIVEN.vae, GIVEN.image(name))
+    assert error(place(latent, GIVEN.cases[name]["position"]), t[f"{name}.cond"]) < TOLERANCE
+    assert error(decode_signed(GIVEN.vae, t[f"{name}.latents"][0]), t[f"{name}.frames"]) < TOLERANCE
+
+
+# Against diffusers
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 25])
+def test_the_schedule_is_that_of_the_published_scheduler(steps):
+    scheduler = EulerDiscreteScheduler.from_pretrained(OURS.folder)
+    scheduler.set_timesteps(steps)
+    assert torch.allclose(sigmas(steps), scheduler.sigmas, rtol=1e-5)
+    assert math.isclose(scheduler.init_noise_sigma, math.hypot(700, 1), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (320, 192), (576, 832), (224, 448)])
+def test_clip_sees_what_diffusers_shows_it(size):
+    x = random(1, 3, *size) * 2 - 1
+    assert error(shrink(x), published._resize_with_antialiasing(x, (224, 224))) < 1e-6
+
+
+def test_clip_input_as_released_and_corrected():
+    """Released: values -1..1 are normalised as if they were 0..1, so white alone is the same."""
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.48145466, 0.4578275, 0.40821073),
+                                                         (0.26862954, 0.26130258, 0.27577711)))
+    for grey in (0.0, 0.25, 1.0):
+        image = torch.full((1, 64, 128, 3), grey)
+        assert torch.allclose(clip_pixels(image)[0], (grey * 2 - 1 - mean) / std, atol=1e-4)
+        assert torch.allclose(clip_pixels(image, corrected=True)[0], (grey - mean) / std, atol=1e-4)
+
+
+# What the method says
+
+@pytest.fixture
+def inputs():
+    """(noise, latent, embed) of two photos."""
+    return normal(2, POSITIONS, 4, 8, 12), normal(2, 4, 8, 12, seed=1), normal(2, 1, 16, seed=2)
+
+
+def test_the_photo_stands_at_its_position_alone():
+    latent = normal(2, 4, 3, 5)
+    for position in range(POSITIONS):
+        frames = place(latent, position)
+        assert torch.equal(frames[:, position], latent) and frames.shape == (2, 9, 4, 3, 5)
+        frames[:, position] = 0
+        assert not frames.any()
+
+
+def test_the_negative_branch_has_neither_embedding_nor_conditioning(inputs):
+    noise, latent, embed = inputs
+    frames = place(latent, 3)
+    v = velocity(OURS.unet, noise, frames, embed, 2.0)
+    empty = velocity(OURS.unet, noise, frames * 0, embed * 0, 2.0)
+    half_empty = velocity(OURS.unet, noise, frames, embed * 0, 2.0)
+    assert error(guided(OURS.unet, noise, frames, embed, 2.0, 1.5), empty + 1.5 * (v - empty)) < 1e-6
+    assert error(half_empty, empty) > 100 * TOLERANCE
+
+
+def test_a_batch_is_its_photos_one_by_one(inputs):
+    noise, latent, embed = inputs
+    both = generate(OURS.unet, noise, latent, embed, 8, steps=2)
+    for i in range(2):
+        one = generate(OURS.unet, noise[i:i + 1], latent[i:i + 1], embed[i:i + 1], 8, steps=2)
+        assert error(both[i:i + 1], one) < TOLERANCE
+    assert error(both[:1], both[1:]) > 0.1
+
+
+@pytest.mark.parametrize("change", ["position", "steps", "guidance", "latent", "embed", "noise"])
+def test_everything_matters(inputs, change):
+    given = dict(zip(("noise", "latent", "embed"), inputs, strict=True), position=4, steps=2, guidance=1.5)
+    other = {"position": 5, "steps": 3, "guidance": 1.0}
+    changed = {**given, change: other.get(change) or given[change] * 0.9}
+    assert error(generate(OURS.unet, **changed), generate(OURS.unet, **given)) > 10 * TOLERANCE
+
+
+def test_decoding_in_chunks(inputs):
+    """One chunk is the published way; smaller ones decode the same frames, cut apart in time, in order."""
+    latents, seen = inputs[0][0], []
+    whole = decode(OURS.vae, latents)
+    assert whole.shape == (9, 16, 24, 3) and 0 <= float(whole.min()) and float(whole.max()) <= 1
+    parts = decode(OURS.vae, latents, 4, lambda *at: seen.append(at))
+    assert seen == [(4, 9), (8, 9), (9, 9)]
+    for part in (slice(0, 4), slice(4, 8), slice(8, 9)):
+        assert torch.equal(parts[part], decode(OURS.vae, latents[part]))
+
+
+def test_cancel_by_progress(inputs):
+    class Stop(Exception):
+        pass
+
+    def progress(done, total):
+        if done == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        generate(OURS.unet, *inputs, 0, steps=5, progress=progress)
+
+
+# From pictures to pictures
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The tiny models as folders on disk: (the fine-tuned UNet's, SVD's)."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    folder = tmp_path_factory.mktemp("svd")
+    torch.manual_seed(0)
+    CLIPVisionModelWithProjection(CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=32,
+        projection_dim=16)).save_pretrained(folder / "image_encoder")
+    OURS.vae.save_pretrained(folder / "vae")
+    OURS.unet.save_pretrained(folder / "unet")
+    return folder / "unet", folder
+
+
+def test_a_photo_becomes_nine_frames(folders):
+    models, image = load_reference(*folders), random(1, 70, 133, 3)
+    seen = []
+    stack = photo_to_stack(models, image, 4, steps=2, progress=lambda *at: seen.append(at))
+    assert stack.shape == (9, 64, 128, 3) and seen == [(1, 11), (2, 11), (11, 11)]
+    assert torch.equal(photo_to_stack(models, image, 4, steps=2), stack)
+    for change in ({"seed": 1}, {"guidance": 1.0}, {"corrected_clip": True}, {"chunk": 2}, {"megapixels": 0.005}):
+        other = photo_to_stack(models, image, 4, **{"steps": 2, **change})
+        assert other.shape != stack.shape or float((other - stack).abs().max()) > 1e-4, change
+
+
+def test_the_dtype_is_a_choice(folders):
+    models = load_reference(*folders, dtype=torch.bfloat16)
+    assert {models.unet.dtype, models.vae.dtype, models.image_encoder.dtype} == {torch.bfloat16}
+    exact, image = load_reference(*folders), random(1, 64, 64, 3)
+    half, full = (photo_to_stack(m, image, 0, steps=2) for m in (models, exact))
+    assert half.dtype == full.dtype == torch.float32 and 0 < error(half, full) < 0.1
+
+
+def test_without_diffusers_it_says_so(monkeypatch, folders):
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(RefocusError, match="pip install diffusers"):
+        load_reference(*folders)
+
+
+@pytest.mark.parametrize(("size", "megapixels", "expected"), [
+    ((250, 333), 0.5, (192, 320)), ((3000, 4000), 0.5, (576, 768)), ((720, 720), 0.5, (704, 704)),
+    ((10, 10), 0.5, (64, 64)), ((1024, 1024), 2.0, (1024, 1024)), ((64, 10000), 0.5, (64, 8832)),
+])
+def test_sizes(size, megapixels, expected):
+    assert model_size(*size, megapixels) == expected
+
+
+@pytest.mark.parametrize(("wrong", "said"), [
+    (lambda: place(normal(1, 4, 2, 2), 9), "input position is 9"),
+    (lambda: place(normal(1, 4, 2, 2), -1), "input position is -1"),
+    (lambda: sigmas(0), "0 steps"),
+    (lambda: decode(OURS.vae, normal(9, 4, 2, 2), 0), "0 frames"),
+    (lambda: model_size(10, 10, 0.0), "0 megapixels"),
+    (lambda: generate(OURS.unet, normal(1, 8, 4, 2, 2), normal(1, 4, 2, 2), None, 0), "1 x 8 x 4 x 2 x 2"),
+    (lambda: photo_to_stack(Reference(OURS.unet, OURS.vae, None), random(2, 64, 64, 3), 0), "2 images were given"),
+])
+def test_wrong_input_is_one_sentence(wrong, said):
+    with pytest.raises(RefocusError, match=said) as found:
+        wrong()
+    assert "\n" not in str(found.value)
