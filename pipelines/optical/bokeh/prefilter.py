@@ -25,9 +25,8 @@ def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
     """
     h, w = radius.shape
     width = radius.abs() * math.sqrt(math.pi / samples)
-    out = colour.clone()
     both = torch.cat([colour.permute(2, 0, 1), torch.ones_like(radius)[None]])
-    largest = float(width.max())
+    out, largest = both[:3].clone(), float(width.max())
     for i, (s, k) in enumerate(_WINDOWS):
         low = (s * k + (_WINDOWS[i - 1][0] * _WINDOWS[i - 1][1] if i else 1)) / 2
         if low > largest:
@@ -39,10 +38,12 @@ def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
             if not here.any():
                 continue
             near = (width >= low / 1.5) & (width < high * 1.5) & side
-            v = F.pad((both * near)[None], (0, -w % s, 0, -h % s))
-            v = window_mean(F.avg_pool2d(v, s) if s > 1 else v, k, inside=False)
+            v = (both * near)[None]
+            if s > 1:
+                v = F.avg_pool2d(F.pad(v, (0, -w % s, 0, -h % s)), s)
+            v = window_mean(v, k, inside=False)
             v = v[:, :3] / v[:, 3:].clamp(min=1e-6)
             if s > 1:
                 v = F.interpolate(v, scale_factor=s, mode="bilinear", align_corners=False)[..., :h, :w]
-            out = torch.where(here[..., None], v[0].permute(1, 2, 0), out)
-    return out
+            out = torch.where(here, v[0], out)
+    return out.permute(1, 2, 0).contiguous()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...optics.window import window_max, window_min
+from ...optics.window import window_max, window_mean, window_min
 
 # Neighbours whose blur radii differ by more than this stand on different surfaces: their images part by a pixel.
 PARALLAX = 1.0
@@ -40,7 +40,11 @@ class Points:
         keep = ((x >= 0) & (x < width) & (y >= 0) & (y < height)).nonzero()[:, 0]
         if len(keep) == len(self.at):
             return self
-        return Points(torch.stack([x[keep], y[keep]], 1), self.radius[keep], self.colour[keep], self.coverage[keep])
+        return Points(torch.stack([x, y], 1), self.radius, self.colour, self.coverage).pick(keep)
+
+    def pick(self, which: Tensor) -> "Points":
+        """Those of the given numbers."""
+        return Points(*(getattr(self, k)[which] for k in ("at", "radius", "colour", "coverage")))
 
 
 def local_range(radius: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,7 +149,7 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
     hold any; reach is that size in pixels.
     """
     h, w = radius.shape
-    middle, beside = _spread(middle, edge, 2 * _WINDOW)
+    middle, beside = _spread(middle, edge)
     seed = (beside & ~edge & (radius > middle)).float()
     size = FILL_REACH
     left, top = origin[0] % size, origin[1] % size
@@ -172,11 +176,11 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
     return best[:3].permute(1, 2, 0), best[3], reach
 
 
-def _spread(value: Tensor, known: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """value [H, W], where known [H, W], carried outwards for so many pixels: (value, known)."""
+def _spread(value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """value [H, W], where known [H, W], carried outwards for 2 * _WINDOW pixels, near ones first: (value, known)."""
     both = torch.stack([value * known, known.float()])[None]
-    for _ in range(steps):
-        mean = F.avg_pool2d(both, 3, 1, 1)
+    for k in (_WINDOW, 2 * _WINDOW - 1, 2 * _WINDOW + 1):
+        mean = window_mean(both, k, inside=False)
         mean = mean / mean[:, 1:].clamp(min=1e-9)
         both = torch.where(both[:, 1:] > 0, both, mean)
     return both[0, 0], both[0, 1] > 0

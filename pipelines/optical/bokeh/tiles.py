@@ -10,7 +10,7 @@ from .prefilter import GRID
 from .surfaces import FILL_REACH
 
 TILE = 2048
-# Past its frame the picture goes on as its outermost pixels, for as far as blur can bring it in, but at most this.
+# Past its frame the picture goes on as its outermost pixels, for most of the blur's reach, but at most this.
 BORDER = 64
 _WINDOWS = 16   # pixels that a surface's own windows look around it
 
@@ -60,7 +60,7 @@ def tiles(height: int, width: int, reach: float) -> list[Tile]:
     halo = math.ceil((reach + _WINDOWS + 3 * FILL_REACH) / FILL_REACH) * FILL_REACH
     # As far again: what hides a light elsewhere decides how it is spread here.
     reached = min(halo, math.ceil(2.25 * reach) + _WINDOWS)
-    border = min(BORDER, math.ceil((reach + 1) / GRID) * GRID)
+    border = min(BORDER, math.ceil((0.6 * reach + 1) / GRID) * GRID)
 
     def around(y0, y1, x0, x1, by):
         return max(-border, y0 - by), min(height + border, y1 + by), max(-border, x0 - by), min(width + border, x1 + by)

@@ -27,13 +27,15 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
     fixed low-discrepancy order so that a static scene gives identical frames. tick(i) is called once per lens point.
     """
     dev = points.radius.device
+    # Points that take part only now and then come last, in one piece.
+    hard, soft = (points.coverage >= 1).nonzero()[:, 0], (points.coverage < 1).nonzero()[:, 0]
+    points = points.pick(torch.cat([hard, soft]))
+    part = slice(len(hard), None)
     key = (depth_level(points.radius) << _ID_BITS) | torch.arange(len(points.radius), device=dev)
-    soft = (points.coverage < 1).nonzero()[:, 0]
-    soft_cover = points.coverage[soft]
     # Places in the whole picture, so that every tile rounds alike; and half a pixel up, to be rounded down, because
     # rounding to even would tear holes into a plane that is shifted by half a pixel.
     x, y = (points.at + torch.tensor([field.x + 0.5, field.y + 0.5], device=dev)).T.contiguous()
-    start = torch.frac(x[soft] * 0.7548776662466927 + y[soft] * 0.5698402909980532 + 128)
+    start = torch.frac(x[part] * 0.7548776662466927 + y[part] * 0.5698402909980532 + 128)
     stride, none = width + 2, len(points.radius)
     # One 16-byte element per point, red, green, blue and weight, and last the nothing that an empty pixel sees.
     table = torch.zeros(none + 1, 4, device=dev)
@@ -56,7 +58,7 @@ def render_views(points: Points, height: int, width: int, lens: Lens, field: Fie
         torch.add(x, points.radius, alpha=px, out=tx).floor_().sub_(field.x - 1).clamp_(0, width + 1)
         torch.add(y, points.radius, alpha=py, out=ty).floor_().sub_(field.y - 1).clamp_(0, height + 1)
         to.copy_(ty.mul_(stride).add_(tx))
-        to[soft] = torch.where(torch.frac(start + i * _GOLDEN) < soft_cover, to[soft], torch.zeros_like(soft))
+        to[part] *= torch.frac(start + i * _GOLDEN) < points.coverage[part]
         buffer.fill_(none).scatter_reduce_(0, to, key, "amax")
         if len(limit):
             lx = light_x.add(lights.radius, alpha=px).floor_().sub_(field.x - 1)
