@@ -13,7 +13,7 @@ from .tile import render_tile
 from .tiles import tiles
 
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
-SAMPLES = {"best": 256, "fast": 36}
+SAMPLES = {"best": 256, "fast": 40}
 # A result this near to the input is the input: whatever is in focus stays bit for bit what it was.
 SAME = 5e-5
 # Green is in focus; red and blue stay sharp there too and part from it by the full amount at twice that blur.
