@@ -9,10 +9,10 @@ export OMP_WAIT_POLICY ?= passive
 .NOTPARALLEL:
 
 setup:
-	@$(PYTHON) -m dev.setup_host
+	@$(PYTHON) -m dev.host.setup
 
 demo: setup
-	@$(RUN) -m dev.demo
+	@$(RUN) -m dev.pictures.demo
 
 test: setup
 	$(RUN) -m ruff check .
@@ -22,12 +22,12 @@ parity: setup
 	.venv/bin/pytest -q tests/parity
 
 bench: setup
-	@$(RUN) -m dev.bench
-	@$(RUN) -m dev.bench_genfocus
-	@$(RUN) -m dev.bench_learn2refocus
+	@$(RUN) -m dev.bench.optical
+	@$(RUN) -m dev.bench.genfocus
+	@$(RUN) -m dev.bench.learn2refocus
 
 serve: setup
-	@$(RUN) -m dev.serve --port $(PORT)
+	@$(RUN) -m dev.host.serve --port $(PORT)
 
 clean:
 	rm -rf .venv .host out build dist *.egg-info .pytest_cache .ruff_cache

@@ -1,4 +1,5 @@
 """ApertureShapeMask: the opening that a point of light takes the shape of."""
+
 import torch
 from comfy_api.latest import io, ui
 
@@ -10,31 +11,75 @@ class ApertureShapeMask(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return Schema(
-            node_id="ApertureShapeMask", display_name="Aperture Shape", category=CATEGORY,
+            node_id="ApertureShapeMask",
+            display_name="Aperture Shape",
+            category=CATEGORY,
             search_aliases=["bokeh shape", "iris", "blades", "heart bokeh", "anamorphic"],
             description="Draws the lens opening as seen from the front. Out-of-focus lights take its shape: mirrored "
-                        "behind the focal plane, and turned by 180 degrees in front of it.",
+            "behind the focal plane, and turned by 180 degrees in front of it.",
             inputs=[
-                io.Combo.Input("shape", options=list(SHAPES), default="iris",
-                               tooltip="iris: circle or blades. ring: bright rim, soap-bubble bokeh. heart. star: "
-                                       "blades sets its points. cats_eye: cut by a second circle, as at the edge of "
-                                       "a vignetted field."),
-                io.Int.Input("blades", default=0, min=0, max=64,
-                             tooltip="Corners of the iris or points of the star. 0 is a circle (a star then has 5); 1 "
-                                     "and 2 are refused."),
-                io.Float.Input("roundness", default=0.0, min=0.0, max=1.0, step=0.01,
-                               tooltip="Bends the blades outwards: 0 straight, 1 a full circle."),
-                io.Float.Input("rotation", default=0.0, min=-360.0, max=360.0, step=1.0,
-                               tooltip="Degrees, counter-clockwise as seen from the front."),
-                io.Float.Input("squeeze", default=1.0, min=0.25, max=4.0, step=0.05,
-                               tooltip="Anamorphic: 2 makes discs twice as tall as wide, 0.5 twice as wide as tall."),
-                io.Float.Input("inner", default=0.5, min=0.0, max=1.0, step=0.01,
-                               tooltip="Ring: how dark its middle is. Star: how far its valleys are from the centre."),
-                io.Float.Input("offset", default=0.5, min=0.0, max=1.0, step=0.01,
-                               tooltip="Cat's eye: how far the second circle is shifted, in radii."),
-                io.Image.Input("image", optional=True,
-                               tooltip="Any picture as the opening: its brightness lets the light pass. Replaces "
-                                       "shape, blades, roundness, inner and offset; rotation and squeeze still apply."),
+                io.Combo.Input(
+                    "shape",
+                    options=list(SHAPES),
+                    default="iris",
+                    tooltip="iris: circle or blades. ring: bright rim, soap-bubble bokeh. heart. star: "
+                    "blades sets its points. cats_eye: cut by a second circle, as at the edge of "
+                    "a vignetted field.",
+                ),
+                io.Int.Input(
+                    "blades",
+                    default=0,
+                    min=0,
+                    max=64,
+                    tooltip="Corners of the iris or points of the star. 0 is a circle (a star then has 5); 1 "
+                    "and 2 are refused.",
+                ),
+                io.Float.Input(
+                    "roundness",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Bends the blades outwards: 0 straight, 1 a full circle.",
+                ),
+                io.Float.Input(
+                    "rotation",
+                    default=0.0,
+                    min=-360.0,
+                    max=360.0,
+                    step=1.0,
+                    tooltip="Degrees, counter-clockwise as seen from the front.",
+                ),
+                io.Float.Input(
+                    "squeeze",
+                    default=1.0,
+                    min=0.25,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="Anamorphic: 2 makes discs twice as tall as wide, 0.5 twice as wide as tall.",
+                ),
+                io.Float.Input(
+                    "inner",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Ring: how dark its middle is. Star: how far its valleys are from the centre.",
+                ),
+                io.Float.Input(
+                    "offset",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    tooltip="Cat's eye: how far the second circle is shifted, in radii.",
+                ),
+                io.Image.Input(
+                    "image",
+                    optional=True,
+                    tooltip="Any picture as the opening: its brightness lets the light pass. Replaces "
+                    "shape, blades, roundness, inner and offset; rotation and squeeze still apply.",
+                ),
             ],
             outputs=[io.Mask.Output(display_name="aperture", tooltip="256 x 256, white where light passes.")],
         )
@@ -44,7 +89,14 @@ class ApertureShapeMask(io.ComfyNode):
         if image is not None:
             mask = aperture_from_image(image, rotation=rotation, squeeze=squeeze)
         else:
-            mask = aperture_mask(shape=shape, blades=blades, roundness=roundness, rotation=rotation, squeeze=squeeze,
-                                 inner=inner, offset=offset)
+            mask = aperture_mask(
+                shape=shape,
+                blades=blades,
+                roundness=roundness,
+                rotation=rotation,
+                squeeze=squeeze,
+                inner=inner,
+                offset=offset,
+            )
         mask = mask.to(torch.float32)
         return io.NodeOutput(mask, ui=ui.PreviewMask(mask, cls=cls))

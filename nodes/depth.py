@@ -1,4 +1,5 @@
 """RefocusDepth: a depth map from the picture alone."""
+
 import comfy.model_management as mm
 import comfy.model_patcher
 import folder_paths
@@ -6,9 +7,8 @@ import torch
 from comfy_api.latest import io
 
 from ..pipelines.depth import MEANINGS, estimate_depth, find_models, load_depth_model
-from ..pipelines.engines import weight_files
-from ..pipelines.optics import RefocusError
-from ..pipelines.optics.checks import check_image
+from ..pipelines.image.checks import RefocusError, check_image
+from ..weights.manifest import weight_files
 from .host import CATEGORY, REFOCUS_FOLDER, Schema, from_device, progress_bar
 
 NONE = "none installed"
@@ -20,8 +20,9 @@ BYTES_PER_PIXEL = 3072
 
 def installed() -> dict[str, str]:
     """{name: path} of the depth models in the host's refocus folders."""
-    return find_models(folder_paths.get_filename_list(REFOCUS_FOLDER),
-                       lambda name: folder_paths.get_full_path(REFOCUS_FOLDER, name))
+    return find_models(
+        folder_paths.get_filename_list(REFOCUS_FOLDER), lambda name: folder_paths.get_full_path(REFOCUS_FOLDER, name)
+    )
 
 
 def why_not(model: str) -> str | None:
@@ -30,48 +31,71 @@ def why_not(model: str) -> str | None:
     if model in found:
         return None
     if found:
-        return (f"the depth model '{model}' is not in models/{REFOCUS_FOLDER}, but one of {', '.join(found)} is "
-                "needed: choose one of these, or put it there.")
-    return (f"no depth model is installed: get {weight_files('depth')[0]}, or put a transformers folder of Depth "
-            "Anything V2, Depth Pro or another depth model (config.json, preprocessor_config.json, model.safetensors) "
-            "there; 'python -m rackfocus.weights list depth' names all known files.")
+        return (
+            f"the depth model '{model}' is not in models/{REFOCUS_FOLDER}, but one of {', '.join(found)} is "
+            "needed: choose one of these, or put it there."
+        )
+    return (
+        f"no depth model is installed: get {weight_files('depth')[0]}, or put a transformers folder of Depth "
+        "Anything V2, Depth Pro or another depth model (config.json, preprocessor_config.json, model.safetensors) "
+        "there; 'python -m rackfocus.weights list depth' names all known files."
+    )
 
 
 class RefocusDepth(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         return Schema(
-            node_id="RefocusDepth", display_name="Refocus Depth", category=CATEGORY,
+            node_id="RefocusDepth",
+            display_name="Refocus Depth",
+            category=CATEGORY,
             search_aliases=["depth map", "depth anything", "depth pro", "depth estimation", "monocular depth"],
             description="Estimates depth from the picture, in float and in the picture's size, for RefocusLens. Takes "
-                        "the depth models in models/refocus: transformers folders (Depth Anything V2, Depth Pro, "
-                        "ZoeDepth, DPT, GLPN) and Depth Anything V2 as one safetensors file.",
+            "the depth models in models/refocus: transformers folders (Depth Anything V2, Depth Pro, "
+            "ZoeDepth, DPT, GLPN) and Depth Anything V2 as one safetensors file.",
             inputs=[
-                io.Image.Input("image", tooltip="Picture or clip. Each frame is looked at by itself; the scale is one "
-                                                "for all, so that a clip does not pump."),
-                io.Combo.Input("model", options=list(installed()) or [NONE],
-                               tooltip="A model in models/refocus: a folder, or a Depth Anything V2 file. Nothing is "
-                                       "downloaded."),
-                io.Combo.Input("meaning", options=["auto", *MEANINGS], default="auto",
-                               tooltip="What the model's numbers mean. auto: what its configuration says; DPT does "
-                                       "not say and is taken as disparity. metres or disparity overrules it."),
-                io.Float.Input("nearest_m", default=0.0, min=0.0, max=10000.0, step=0.01,
-                               tooltip="For relative models. 0: disparity whose largest value is 1, which counts as if "
-                                       "the nearest point stood at 1 m. Above 0: metres to the nearest point of the "
-                                       "whole batch, which turns the map into 1/m for a strength in metres and a "
-                                       "camera. Not used with metric models."),
+                io.Image.Input(
+                    "image",
+                    tooltip="Picture or clip. Each frame is looked at by itself; the scale is one "
+                    "for all, so that a clip does not pump.",
+                ),
+                io.Combo.Input(
+                    "model",
+                    options=list(installed()) or [NONE],
+                    tooltip="A model in models/refocus: a folder, or a Depth Anything V2 file. Nothing is downloaded.",
+                ),
+                io.Combo.Input(
+                    "meaning",
+                    options=["auto", *MEANINGS],
+                    default="auto",
+                    tooltip="What the model's numbers mean. auto: what its configuration says; DPT does "
+                    "not say and is taken as disparity. metres or disparity overrules it.",
+                ),
+                io.Float.Input(
+                    "nearest_m",
+                    default=0.0,
+                    min=0.0,
+                    max=10000.0,
+                    step=0.01,
+                    tooltip="For relative models. 0: disparity whose largest value is 1, which counts as if "
+                    "the nearest point stood at 1 m. Above 0: metres to the nearest point of the "
+                    "whole batch, which turns the map into 1/m for a strength in metres and a "
+                    "camera. Not used with metric models.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="depth", tooltip="Float, not quantised: metres, 1/metres or disparity."),
-                KindType.Output(display_name="depth_kind",
-                                tooltip="What depth holds: connect it to depth_kind of RefocusLens, or to a text."),
+                KindType.Output(
+                    display_name="depth_kind",
+                    tooltip="What depth holds: connect it to depth_kind of RefocusLens, or to a text.",
+                ),
                 io.String.Output(display_name="info", tooltip="Model, range and scale."),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, model=None):
-        return True if model is None else why_not(model) or True   # a linked name is not known yet
+        return True if model is None else why_not(model) or True  # a linked name is not known yet
 
     @classmethod
     def execute(cls, image, model, meaning, nearest_m) -> io.NodeOutput:
@@ -83,9 +107,18 @@ class RefocusDepth(io.ComfyNode):
         height, width = depth_model.pixels.target(*image.shape[1:3])
         # The patcher writes to the module it is given, and transformers' own has a `device` that cannot be written.
         make = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        patcher = make(torch.nn.ModuleList([depth_model.net]), load_device=mm.get_torch_device(),
-                       offload_device=mm.unet_offload_device())
+        patcher = make(
+            torch.nn.ModuleList([depth_model.net]),
+            load_device=mm.get_torch_device(),
+            offload_device=mm.unet_offload_device(),
+        )
         mm.load_models_gpu([patcher], memory_required=height * width * BYTES_PER_PIXEL)
-        made = estimate_depth(depth_model, image, meaning=meaning, nearest_m=nearest_m, device=patcher.load_device,
-                              progress=progress_bar())
+        made = estimate_depth(
+            depth_model,
+            image,
+            meaning=meaning,
+            nearest_m=nearest_m,
+            device=patcher.load_device,
+            progress=progress_bar(),
+        )
         return io.NodeOutput(from_device(made.depth), made.kind, made.info)

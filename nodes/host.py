@@ -1,4 +1,5 @@
 """What the nodes share of ComfyUI: schema, types, folders, device, progress, interruption."""
+
 import dataclasses
 import os
 

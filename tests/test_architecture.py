@@ -2,6 +2,7 @@
 
 import ast
 
+SHARED = {"image", "optics", "flux"}
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server"}
 
 
@@ -30,11 +31,11 @@ def test_pipelines_know_nothing_of_the_host(root):
 
 
 def test_no_engine_imports_another(root):
-    engines = {path.name for path in (root / "pipelines").iterdir() if path.is_dir()} - {"optics", "__pycache__"}
+    engines = {path.name for path in (root / "pipelines").iterdir() if path.is_dir()} - {*SHARED, "__pycache__"}
     wrong = []
     for path, name in pipeline_imports(root):
         owner, parts = path.parts[1], name.split(".")
         target = parts[2] if parts[:2] == ["rackfocus", "pipelines"] and len(parts) > 2 else None
-        if owner in engines | {"optics"} and target in engines - {owner}:
+        if owner in engines | SHARED and target in engines - {owner}:
             wrong.append((str(path), name))
     assert not wrong

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from rackfocus.dev.node_rules import node_classes, violations
+from rackfocus.dev.host.node_rules import node_classes, violations
 
 try:
     import tomllib

@@ -2,8 +2,8 @@
 
 No node uses this: nothing downloads by itself.
 """
-from .check import FOUND, Place, check_file
-from .folder import models_folder
-from .workflow import model_entries
+
+from .check import FOUND, Place, check_file, models_folder
+from .manifest import model_entries
 
 __all__ = ["FOUND", "Place", "check_file", "model_entries", "models_folder"]

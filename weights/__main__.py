@@ -1,12 +1,12 @@
 """python -m rackfocus.weights list | check | fetch: see --help."""
+
 import argparse
 import sys
 
-from ..pipelines.engines import WeightFile, still_needed, weight_files
-from ..pipelines.optics.errors import RefocusError
-from .check import FOUND, MISSING, check_file
+from ..pipelines.image.checks import RefocusError
+from .check import FOUND, MISSING, check_file, models_folder
 from .fetch import fetch_file
-from .folder import models_folder
+from .manifest import WeightFile, still_needed, weight_files
 
 ABOUT = """Files of the learned engines.
 
@@ -19,8 +19,9 @@ fetch  download what an engine still needs; shows the licences and asks first
 def main(arguments=None) -> int:
     """0: done and complete. 1: something is missing, wrong or could not be fetched. 2: wrong call or not agreed."""
     engines = list(dict.fromkeys(f.engine for f in weight_files()))
-    parser = argparse.ArgumentParser("rackfocus.weights", description=ABOUT,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "rackfocus.weights", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("list", "check", "fetch"):
         command = commands.add_parser(name)
@@ -29,8 +30,9 @@ def main(arguments=None) -> int:
         if name != "list":
             command.add_argument("--models", help="the folder 'models' of your ComfyUI")
     commands.choices["check"].add_argument("--fast", action="store_true", help="compare sizes, not sha256")
-    commands.choices["fetch"].add_argument("--only", action="append", metavar="FILE",
-                                           help="this file and no other; may be given several times")
+    commands.choices["fetch"].add_argument(
+        "--only", action="append", metavar="FILE", help="this file and no other; may be given several times"
+    )
     commands.choices["fetch"].add_argument("--yes", action="store_true", help="the licences are accepted; do not ask")
     given = parser.parse_args(arguments)
     try:
@@ -49,8 +51,10 @@ def list_files(given) -> int:
         if file.engine != engine:
             engine = file.engine
             print(engine)
-        print(f"  {file.path}\n    {_size(file)}, licence {file.licence or 'unknown'}, into models/{file.folder}\n"
-              f"    from {file.repository}, revision {file.revision or 'not pinned'}")
+        print(
+            f"  {file.path}\n    {_size(file)}, licence {file.licence or 'unknown'}, into models/{file.folder}\n"
+            f"    from {file.repository}, revision {file.revision or 'not pinned'}"
+        )
         if file.group:
             print(f"    one file of the group {file.group} is enough")
     return 0
@@ -76,15 +80,16 @@ def fetch(given) -> int:
     if given.only:
         unknown = [n for n in given.only if n not in {f.path for f in files}]
         if unknown:
-            raise RefocusError(f"{given.engine} has no file {unknown[0]}, but one of "
-                               f"{', '.join(f.path for f in files)} is needed.")
+            raise RefocusError(
+                f"{given.engine} has no file {unknown[0]}, but one of {', '.join(f.path for f in files)} is needed."
+            )
         files = [f for f in files if f.path in given.only]
     places = {f: check_file(f, models) for f in files}
     wrong = [f for f in files if places[f].state not in (FOUND, MISSING)]
     if wrong:
         place = places[wrong[0]]
         raise RefocusError(f"{place.path} is there, but not right ({place.said}): move it away and fetch again.")
-    if given.only:   # a named file is wanted even if another of its group is here
+    if given.only:  # a named file is wanted even if another of its group is here
         needed = [f for f in files if places[f].state == MISSING]
     else:
         needed = still_needed(files, lambda f: places[f].state == FOUND)
@@ -93,8 +98,10 @@ def fetch(given) -> int:
         return 0
     print(f"To fetch into {models}:")
     for file in needed:
-        print(f"  {file.path} from {file.repository}, {_size(file)}, licence {file.licence or 'unknown'}, "
-              f"into models/{file.folder}")
+        print(
+            f"  {file.path} from {file.repository}, {_size(file)}, licence {file.licence or 'unknown'}, "
+            f"into models/{file.folder}"
+        )
     if not given.yes and not _agreed():
         print("Nothing was fetched: --yes accepts the licences without asking.", file=sys.stderr)
         return 2

@@ -1,9 +1,40 @@
 """Whether a file of the manifest is in a models folder, and whether it is the right one."""
+
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..pipelines.engines import WeightFile
+from ..pipelines.image.checks import RefocusError
+from .manifest import WeightFile
+
+# Where ComfyUI keeps its models.
+
+
+def models_folder(given: str | None = None, pack: Path | None = None) -> Path:
+    """The models folder: the one given, or that of the ComfyUI whose custom_nodes holds this pack.
+
+    Raises RefocusError if it does not exist, or if none is given and the pack lies elsewhere.
+    """
+    if given:
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
+            raise RefocusError(
+                f"the models folder {folder} does not exist, but an existing one is needed: give the "
+                "folder 'models' of your ComfyUI with --models."
+            )
+        return folder
+    # Not resolved: a pack that is linked into custom_nodes belongs to that ComfyUI.
+    pack = Path(os.path.abspath(pack or Path(__file__).parent.parent))
+    for place in (pack, Path.cwd()):
+        for folder in (place, *place.parents):
+            if folder.name == "custom_nodes" and (folder.parent / "models").is_dir():
+                return folder.parent / "models"
+    raise RefocusError(
+        "the models folder is not known, because this pack does not lie in a ComfyUI's custom_nodes: "
+        "give the folder 'models' of your ComfyUI with --models."
+    )
+
 
 FOUND, MISSING, WRONG_SIZE, WRONG_SHA256 = "found", "missing", "wrong size", "wrong sha256"
 CHUNK = 1 << 22
@@ -12,6 +43,7 @@ CHUNK = 1 << 22
 @dataclass(frozen=True)
 class Place:
     """state: one of the words above. path: where the file is, or where it belongs. said: what to tell about it."""
+
     state: str
     path: Path
     said: str
@@ -55,6 +87,6 @@ def sha256(path: Path) -> str:
 def _candidates(file, home):
     """Its own place, then any place below the folder under the path it has in its repository."""
     tail = Path(file.path).parts
-    rest = sorted(p for p in home.rglob(tail[-1]) if p.parts[-len(tail):] == tail and p.is_file())
+    rest = sorted(p for p in home.rglob(tail[-1]) if p.parts[-len(tail) :] == tail and p.is_file())
     own = home / file.name
     return sorted(rest, key=lambda p: p != own)

@@ -1,12 +1,13 @@
 """What LoadRefocusModel hands over for the Genfocus engine."""
+
 from dataclasses import dataclass
 from typing import Any
 
-from ...pipelines.genfocus.lora_file import read_lora
+from ...pipelines.flux.lora_file import read_lora
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, Setup, with_aperture
-from ...pipelines.optics import RefocusError
-from .adapters import lora_patcher
-from .flux import require_flux
+from ...pipelines.image.checks import RefocusError
+from ..flux.lora import lora_patcher
+from ..flux.model import require_flux
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class GenfocusParts:
 
     always_pre: DeblurNet is the one trained with a pre-deblurred image, so a missing one is black.
     """
+
     model: Any
     clip: Any
     vae: Any
@@ -37,8 +39,10 @@ class GenfocusParts:
 
 def _chosen(patcher, widget: str, name: str):
     if patcher is None:
-        raise RefocusError(f"this needs {name}, but no file is chosen for it: choose one in LoadRefocusModel's "
-                           f"{widget}" + (", or disconnect the aperture." if widget == "aperture_lora" else "."))
+        raise RefocusError(
+            f"this needs {name}, but no file is chosen for it: choose one in LoadRefocusModel's "
+            f"{widget}" + (", or disconnect the aperture." if widget == "aperture_lora" else ".")
+        )
     return patcher
 
 
@@ -46,9 +50,13 @@ def load_parts(model, clip, vae, files: dict[str, str | None]) -> GenfocusParts:
     """files: paths of the LoRAs by part (deblur, bokeh, aperture), None for none. Raises RefocusError."""
     for name, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
         if part is None:
-            raise RefocusError(f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
-                               "loader to LoadRefocusModel.")
+            raise RefocusError(
+                f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
+                "loader to LoadRefocusModel."
+            )
     architecture = require_flux(model.get_model_object("diffusion_model"))
-    loras = {part: lora_patcher(read_lora(path, architecture), architecture) if path else None
-             for part, path in files.items()}
+    loras = {
+        part: lora_patcher(read_lora(path, architecture), architecture) if path else None
+        for part, path in files.items()
+    }
     return GenfocusParts(model, clip, vae, **loras, always_pre="pre_deblur" in (files.get("deblur") or ""))

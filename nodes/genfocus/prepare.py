@@ -1,4 +1,5 @@
 """A Genfocus run, ready for any sampler of the host: MODEL, positive, negative, LATENT."""
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -6,12 +7,46 @@ import comfy.model_sampling
 import torch
 from torch import Tensor
 
-from ...pipelines.genfocus.pixels import TOKEN
-from ...pipelines.genfocus.schedule import time_shift
-from ...pipelines.genfocus.setups import Setup
-from .encode import encode_images, encode_text
-from .hook import attach, with_conditions
+from ...pipelines.flux.sampling import time_shift
+from ...pipelines.flux.tokens import TOKEN, pad_to_tokens
+from ...pipelines.genfocus.setups import Setup, defocus_image
+from ...pipelines.image.checks import RefocusError, check_image, check_plane, match_batch, size_of
+from ...pipelines.optics import DefocusMap, resize_depth
+from ..flux.hook import attach, with_conditions
 from .parts import GenfocusParts
+
+# Text and pictures as FLUX takes them, by the artist's CLIP and VAE.
+
+TEXT_TOKENS = 512
+
+
+def encode_text(clip, prompt: str, guidance: float):
+    """CONDITIONING of the prompt with T5 at 512 tokens, as published (ComfyUI's own default is 256)."""
+    clip = clip.clone()
+    clip.set_tokenizer_option("t5xxl_min_length", TEXT_TOKENS)
+    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    if any(options.get("pooled_output") is None for _, options in conditioning):
+        raise RefocusError(
+            "the CLIP gives no pooled text, but FLUX.1 needs T5 and CLIP-L: load both with DualCLIPLoader, type flux."
+        )
+    return [[text, {**options, "guidance": guidance}] for text, options in conditioning]
+
+
+def encode_images(vae, setup: Setup, images: list[Tensor | None], like: Tensor) -> list[Tensor]:
+    """Condition latents [B, 16, h, w] of images [B, H, W, 3] in the set-up's order; None is a black one like `like`."""
+    found = []
+    for slot, image in zip(setup.slots, images, strict=True):
+        image = torch.zeros_like(like) if image is None else image
+        # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
+        pixels = image if slot.signed else (image + 1) / 2
+        found.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
+    if found[0].ndim != 4 or found[0].shape[1] != 16:
+        raise RefocusError(
+            f"the VAE makes latents of {found[0].shape[1]} channels, but FLUX.1's makes 16: connect "
+            "FLUX.1's VAE (ae.safetensors)."
+        )
+    return found
+
 
 # Entries of the table of noise levels. The host's schedulers step through it in whole entries, and this number is a
 # multiple of 20, 24, 28, 30, 32 and others, so that their sigmas are exactly the published ones.
@@ -25,6 +60,7 @@ class _Sampling(comfy.model_sampling.ModelSamplingFlux, comfy.model_sampling.CON
 @dataclass(frozen=True)
 class Prepared:
     """model: the hooked clone; text: its CONDITIONING; conditions and black: latents of B frames; latent: zeros."""
+
     model: Any
     text: list
     conditions: list[Tensor]
@@ -38,8 +74,18 @@ class Prepared:
         return with_conditions(self.text, [c[frame] for c in self.black], black=True)
 
 
-def prepare(parts: GenfocusParts, setup: Setup, patchers: list, images: list[Tensor | None], like: Tensor, *,
-            prompt: str, guidance: float, tiling: str, black: bool = False) -> Prepared:
+def prepare(
+    parts: GenfocusParts,
+    setup: Setup,
+    patchers: list,
+    images: list[Tensor | None],
+    like: Tensor,
+    *,
+    prompt: str,
+    guidance: float,
+    tiling: str,
+    black: bool = False,
+) -> Prepared:
     """images: [B, H, W, 3] in 0..1 in the set-up's order, None for a black one; like: the picture [B, H, W, 3].
 
     black: whether to encode the black images of image guidance, too.
@@ -52,5 +98,48 @@ def prepare(parts: GenfocusParts, setup: Setup, patchers: list, images: list[Ten
     model.add_object_patch("model_sampling", sampling)
     dark = encode_images(parts.vae, setup, [None] * len(images), like[:1]) if black else []
     dark = [d.expand(len(like), -1, -1, -1) for d in dark]
-    return Prepared(model, encode_text(parts.clip, prompt, guidance), conditions, dark,
-                    torch.zeros(len(like), *conditions[0].shape[1:]))
+    return Prepared(
+        model,
+        encode_text(parts.clip, prompt, guidance),
+        conditions,
+        dark,
+        torch.zeros(len(like), *conditions[0].shape[1:]),
+    )
+
+
+# The two tasks of Genfocus as the nodes call them.
+
+
+def prepare_deblur(parts: GenfocusParts, image: Tensor, pre: Tensor | None, **settings) -> Prepared:
+    """image [B, H, W, 3]: the blurred photo; pre: the same already sharpened by something else, or None."""
+    setup, loras = parts.deblurring(pre is not None)
+    images = [image]
+    if len(setup.slots) == 2:
+        images = [None if pre is None else _like(check_image(pre, "pre_deblurred"), image, "pre_deblurred"), image]
+    return prepare(parts, setup, loras, images, image, **settings)
+
+
+def prepare_bokeh(
+    parts: GenfocusParts, image: Tensor, defocus: DefocusMap, aperture: Tensor | None, **settings
+) -> Prepared:
+    """image [B, H, W, 3]: sharp everywhere; defocus: its map; aperture [1, S, S]: the opening's shape, or None."""
+    if not isinstance(defocus, DefocusMap):
+        raise RefocusError(
+            f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
+        )
+    setup, loras = parts.blurring(aperture is not None)
+    b, h, w, _ = image.shape
+    images = [image, match_batch(defocus_image(defocus.scaled_to(h, w).radius), b, "the defocus map")]
+    if aperture is not None:
+        shape = resize_depth(check_plane(aperture, "aperture"), h, w)[..., None].expand(-1, -1, -1, 3)
+        images.append(match_batch(shape, b, "the aperture"))
+    return prepare(parts, setup, loras, images, image, **settings)
+
+
+def _like(other: Tensor, image: Tensor, name: str) -> Tensor:
+    if other.shape[1:3] != image.shape[1:3]:
+        raise RefocusError(
+            f"{name} is {size_of(other[0, ..., 0])} and the image {size_of(image[0, ..., 0])}, but both "
+            "must have one size: scale one to the other."
+        )
+    return match_batch(other, image.shape[0], name)

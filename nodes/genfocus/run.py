@@ -1,4 +1,5 @@
 """Genfocus from pictures to pictures, frame by frame, with the host's sampler, previews and progress."""
+
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -6,8 +7,8 @@ import latent_preview
 import torch
 from torch import Tensor
 
-from ...pipelines.genfocus.pixels import TOKEN
-from ...pipelines.genfocus.schedule import sigmas
+from ...pipelines.flux.sampling import sigmas
+from ...pipelines.flux.tokens import TOKEN
 from .prepare import Prepared
 
 
@@ -21,10 +22,19 @@ def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int
         one = slice(i, i + 1)
         positive = prepared.positive(one)
         samples = comfy.sample.sample_custom(
-            prepared.model, noise[one], 1.0, comfy.samplers.sampler_object("euler"), sigmas(steps, h * w), positive,
-            positive, latent[one], callback=report(i * steps), disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-            seed=seed)
-        out.append(vae.decode(samples)[:, :size[0], :size[1], :3])
+            prepared.model,
+            noise[one],
+            1.0,
+            comfy.samplers.sampler_object("euler"),
+            sigmas(steps, h * w),
+            positive,
+            positive,
+            latent[one],
+            callback=report(i * steps),
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+            seed=seed,
+        )
+        out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
     return torch.cat(out)
 
 

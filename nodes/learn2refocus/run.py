@@ -1,19 +1,129 @@
 """learn2refocus from photos to stacks, photo by photo, with the host's sampler, previews and progress."""
+
 import comfy.model_management as mm
 import comfy.sample
+import comfy.samplers
 import comfy.utils
 import latent_preview
 import torch
 from torch import Tensor
 
-from ...pipelines.learn2refocus.positions import POSITIONS
-from .encode import embed, encode
-from .parts import SvdParts
-from .sample import sample
+from ...pipelines.image.checks import RefocusError, match_batch
+from ...pipelines.learn2refocus import check_position, dioptres_at, model_size, resize
+from ...pipelines.learn2refocus.automatic import automatic_position
+from ...pipelines.learn2refocus.finish import finish
+from ...pipelines.learn2refocus.inputs import FPS_ID, MOTION_BUCKET, NOISE_AUGMENTATION, POSITIONS, clip_pixels, place
+from ...pipelines.learn2refocus.sampling import sigmas
+from ...pipelines.optics import resolve_kind, to_disparity
+from ..host import from_device
+from .models import SvdParts
+from .widgets import AUTOMATIC, TRAINED
+
+# The photo as SVD takes it, by the artist's CLIP_VISION and VAE.
 
 
-def run(parts: SvdParts, image: Tensor, positions: list[int], *, steps: int, guidance: float, seed: int, chunk: int,
-        corrected_clip: bool = False):
+def embed(clip_vision, image: Tensor, context: int, *, corrected: bool = False) -> Tensor:
+    """image [B, H, W, 3] -> [B, 1, C], C being the UNet's `context`.
+
+    The vision model itself is called: the host's encode_image crops, and clips the values that the released inference
+    feeds.
+    """
+    mm.load_model_gpu(clip_vision.patcher)
+    pixels = clip_pixels(image.to(clip_vision.load_device), corrected=corrected)
+    found = clip_vision.model(pixel_values=pixels, intermediate_output=-2)[2]
+    if found is None or found.shape[-1] != context:
+        size = "no embedding" if found is None else f"embeddings of {found.shape[-1]} values"
+        raise RefocusError(
+            f"the CLIP_VISION gives {size}, but SVD's gives {context}: connect the CLIP_VISION of "
+            "ImageOnlyCheckpointLoader (svd.safetensors)."
+        )
+    return found[:, None].float().to(mm.intermediate_device())
+
+
+def encode(vae, image: Tensor) -> Tensor:
+    """image [B, H, W, 3] -> latents [B, 4, h, w], the mode, not scaled; one picture at a time."""
+    latent = vae.encode(image)
+    if latent.ndim != 4 or latent.shape[1] != 4:
+        raise RefocusError(
+            f"the VAE makes latents of {latent.shape[1]} channels, but SVD's makes 4: connect the VAE "
+            "of ImageOnlyCheckpointLoader (svd.safetensors)."
+        )
+    return latent
+
+
+# One photo's latents -> its stack's latents, by the host's own sampler.
+
+
+def conditioning(embed: Tensor, frames: Tensor):
+    """CONDITIONING of embed [1, 1, C] and the frames' conditioning latents [9, 4, h, w]."""
+    return [
+        [
+            embed,
+            {
+                "concat_latent_image": frames,
+                "fps": FPS_ID + 1,
+                "motion_bucket_id": MOTION_BUCKET,
+                "augmentation_level": NOISE_AUGMENTATION,
+            },
+        ]
+    ]
+
+
+def interruptible(model):
+    """A clone that hears Cancel between the blocks of a step, too."""
+
+    def listen(h, *more):
+        mm.throw_exception_if_processing_interrupted()
+        return (h, more[0]) if len(more) == 2 else h
+
+    clone = model.clone()
+    clone.set_model_input_block_patch(listen)
+    clone.set_model_output_block_patch(listen)
+    return clone
+
+
+def sample(
+    model,
+    noise: Tensor,
+    latent: Tensor,
+    embed: Tensor,
+    position: int,
+    *,
+    steps: int,
+    guidance: float,
+    seed: int = 0,
+    callback=None,
+) -> Tensor:
+    """noise [9, 4, h, w], latent [1, 4, h, w] and embed [1, 1, C] of one photo -> latents for the VAE [9, 4, h, w]."""
+    frames = place(latent, position)[0]
+    positive = conditioning(embed, frames)
+    negative = conditioning(torch.zeros_like(embed), torch.zeros_like(frames))
+    return comfy.sample.sample_custom(
+        interruptible(model),
+        noise,
+        guidance,
+        comfy.samplers.sampler_object("euler"),
+        sigmas(steps),
+        positive,
+        negative,
+        torch.zeros_like(noise),
+        callback=callback,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+
+
+def run(
+    parts: SvdParts,
+    image: Tensor,
+    positions: list[int],
+    *,
+    steps: int,
+    guidance: float,
+    seed: int,
+    chunk: int,
+    corrected_clip: bool = False,
+):
     """image [B, H, W, 3] at the model's size, a position for each -> yields B stacks [9, H, W, 3].
 
     One image may have several positions. Noise as KSampler makes it from the seed for the whole batch of images.
@@ -25,8 +135,17 @@ def run(parts: SvdParts, image: Tensor, positions: list[int], *, steps: int, gui
     report = Report(parts.model, len(positions) * (steps + POSITIONS))
     for n, position in enumerate(positions):
         i = n if len(image) > 1 else 0
-        samples = sample(parts.model, noise[i], latents[i:i + 1], embeds[i:i + 1], position, steps=steps,
-                         guidance=guidance, seed=seed, callback=report.step)
+        samples = sample(
+            parts.model,
+            noise[i],
+            latents[i : i + 1],
+            embeds[i : i + 1],
+            position,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            callback=report.step,
+        )
         yield decode(parts.vae, samples, chunk, report.advance)
 
 
@@ -56,3 +175,73 @@ class Report:
         mm.throw_exception_if_processing_interrupted()
         self.done += n
         self.bar.update_absolute(self.done, self.total, shown)
+
+
+# FocalStackGenerate with the learn2refocus engine.
+
+METRIC = ("metres", "inverse_metres")
+
+
+def generate_stacks(
+    parts: SvdParts,
+    image: Tensor,
+    depth,
+    depth_kind: str,
+    *,
+    input_position: str,
+    steps: int,
+    guidance: float,
+    seed: int,
+    max_megapixels: float,
+    frame_size: str,
+    decode_chunk: int,
+    keep_input: bool,
+    detail: float,
+    clip_range: str,
+) -> tuple[list[Tensor], str]:
+    """image [B, H, W, 3] -> (B stacks of nine frames, a line for each photo that tells its position)."""
+    positions = positions_of(image, depth, depth_kind, input_position)
+    image = from_device(image)
+    small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
+    made = run(
+        parts,
+        small,
+        positions,
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        chunk=decode_chunk,
+        corrected_clip=clip_range == TRAINED,
+    )
+    stacks = [
+        finish(
+            from_device(frames), image[i : i + 1], positions[i], size=frame_size, keep_input=keep_input, detail=detail
+        )
+        for i, frames in enumerate(made)
+    ]
+    return stacks, "\n".join(f"input position {p} ({_distance(p)})" for p in positions)
+
+
+def positions_of(image: Tensor, depth, depth_kind: str, chosen: str) -> list[int]:
+    """The input position of each image, chosen for all or found from depth."""
+    if chosen != AUTOMATIC:
+        return [check_position(int(chosen))] * len(image)
+    if depth is None:
+        raise RefocusError(
+            "input_position is automatic, but no depth map is connected: connect one in metres or "
+            "1/metres, or choose 0 (about 5 cm) to 8 (infinity)."
+        )
+    kind = resolve_kind(depth, depth_kind)
+    if kind not in METRIC:
+        raise RefocusError(
+            f"input_position is automatic, but the depth map is {kind} without a scale: give one in "
+            "metres or 1/metres (RefocusDepth with a metric model or nearest_m, and depth_kind), or "
+            "choose 0 (about 5 cm) to 8 (infinity)."
+        )
+    disparity = match_batch(to_disparity(depth, kind), len(image), "depth")
+    return [automatic_position(image[i : i + 1], disparity[i : i + 1]) for i in range(len(image))]
+
+
+def _distance(position: int) -> str:
+    d = dioptres_at(position)
+    return f"focused at about {100 / d:.0f} cm" if d else "focused at infinity"

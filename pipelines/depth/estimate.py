@@ -1,31 +1,38 @@
 """Depth of every frame, one frame at a time, in one scale for the whole batch."""
+
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..optics.checks import check_image
+from ..image.checks import RefocusError, check_image
 from ..optics.depth import resize_depth, to_disparity
-from ..optics.errors import RefocusError
-from .load import DepthModel
-from .meaning import MEANINGS
+from .load import MEANINGS, DepthModel
 
 # Depth Pro's span; beyond it 32 bits and lenses see no difference from touching and from infinity.
 NEAREST_M, FARTHEST_M = 1e-4, 1e4
-PARTS = 100   # steps of progress in a frame
+PARTS = 100  # steps of progress in a frame
 
 
 @dataclass(frozen=True)
 class DepthEstimate:
     """depth [B, H, W] float32 in the picture's size; kind: one of the depth kinds; info: a sentence or two."""
+
     depth: Tensor
     kind: str
     info: str
 
 
-def estimate_depth(model: DepthModel, image: Tensor, *, meaning: str = "auto", nearest_m: float = 0.0, device=None,
-                   progress=lambda done, total: None) -> DepthEstimate:
+def estimate_depth(
+    model: DepthModel,
+    image: Tensor,
+    *,
+    meaning: str = "auto",
+    nearest_m: float = 0.0,
+    device=None,
+    progress=lambda done, total: None,
+) -> DepthEstimate:
     """Image [B, H, W, 3] in 0..1 -> DepthEstimate.
 
     meaning: "auto" takes the model's word; "disparity" or "metres" overrules it.
@@ -46,7 +53,7 @@ def estimate_depth(model: DepthModel, image: Tensor, *, meaning: str = "auto", n
     depth = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)
     for i in range(len(image)):
         with parts(model.net, lambda part, i=i: progress(int(PARTS * (i + part)), PARTS * len(image))):
-            depth[i] = _disparity(model, image[i:i + 1].to(device or image.device), meaning)[0].to(depth.device)
+            depth[i] = _disparity(model, image[i : i + 1].to(device or image.device), meaning)[0].to(depth.device)
     progress(PARTS * len(image), PARTS * len(image))
     if meaning == "metres":
         depth = 1 / depth.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
@@ -58,11 +65,15 @@ def estimate_depth(model: DepthModel, image: Tensor, *, meaning: str = "auto", n
     frames = "the frame" if len(depth) == 1 else f"all {len(depth)} frames"
     said = f"relative disparity, times {factor:.4g} for {frames}"
     if nearest_m:
-        said += (f" so that the nearest point stands at {nearest_m:g} m and 0 at infinity: 1/m as far as that guess "
-                 "holds; a strength in metres (the papers' K) may be used")
+        said += (
+            f" so that the nearest point stands at {nearest_m:g} m and 0 at infinity: 1/m as far as that guess "
+            "holds; a strength in metres (the papers' K) may be used"
+        )
         return DepthEstimate(depth, "inverse_metres", _tell(model, meaning, said))
-    said += (" so that the nearest point is 1; a strength in metres (the papers' K) needs metres: as it is, it counts "
-             "as if the nearest point stood at 1 m; set nearest_m to the distance of the nearest thing for its scale")
+    said += (
+        " so that the nearest point is 1; a strength in metres (the papers' K) needs metres: as it is, it counts "
+        "as if the nearest point stood at 1 m; set nearest_m to the distance of the nearest thing for its scale"
+    )
     return DepthEstimate(depth, "disparity", _tell(model, meaning, said))
 
 
@@ -75,8 +86,10 @@ def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
     if d.ndim == 4:
         d = d[:, 0]
     if not d.isfinite().all():
-        raise RefocusError(f"the depth model {model.name} gave {int((~d.isfinite()).sum())} values that are not "
-                           "numbers, but finite ones are needed: its files may be damaged, fetch it again.")
+        raise RefocusError(
+            f"the depth model {model.name} gave {int((~d.isfinite()).sum())} values that are not "
+            "numbers, but finite ones are needed: its files may be damaged, fetch it again."
+        )
     if model.model_type == "depth_pro":
         # Canonical inverse depth times width / focal length = 2 tan(fov / 2) (Depth Pro, arXiv 2410.02073, section 3).
         fov = getattr(out, "field_of_view", None)
@@ -85,7 +98,7 @@ def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
         d = to_disparity(d, "metres")
     bh, bw = model.pixels.border(h, w)
     d = resize_depth(d.clamp(min=0), h + 2 * bh, w + 2 * bw)
-    return d[:, bh:bh + h, bw:bw + w]
+    return d[:, bh : bh + h, bw : bw + w]
 
 
 @contextmanager
@@ -110,6 +123,10 @@ def parts(net: nn.Module, report):
 
 
 def _tell(model: DepthModel, meaning: str, said: str) -> str:
-    doubt = "" if model.stated or meaning != model.meaning else (
-        f"; {model.model_type} does not say what its numbers mean: set meaning to metres if its source calls it metric")
+    doubt = ""
+    if not model.stated and meaning == model.meaning:
+        doubt = (
+            f"; {model.model_type} does not say what its numbers mean: set meaning to metres if its source calls it "
+            "metric"
+        )
     return f"{model.name} ({model.model_type}): {said}{doubt}"

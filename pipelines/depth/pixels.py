@@ -2,17 +2,18 @@
 
 The processors of transformers do the same with 8-bit pictures; float ones keep what 8 bits would round away.
 """
+
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..optics.errors import RefocusError
+from ..image.checks import RefocusError
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}   # PIL's numbers; 1 is Lanczos
+_FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; 1 is Lanczos
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Pixels:
     one nearer to 1. multiple: sides are rounded to it. mode, antialias, align_corners: of the filter. mean, std: None
     is 0 and 1. reflect: ZoeDepth's mirrored border of 3 sqrt(side / 2) pixels, cut off again afterwards.
     """
+
     size: tuple[int, int] | None = (518, 518)
     keep_aspect: bool = True
     multiple: float = 14
@@ -44,8 +46,10 @@ class Pixels:
         if self.keep_aspect:
             scales = [scales[1] if abs(1 - scales[1]) < abs(1 - scales[0]) else scales[0]] * 2
         least = max(1, int(self.multiple))
-        return tuple(max(least, int(round(scale * side / self.multiple) * self.multiple))
-                     for scale, side in zip(scales, (height, width), strict=True))
+        return tuple(
+            max(least, int(round(scale * side / self.multiple) * self.multiple))
+            for scale, side in zip(scales, (height, width), strict=True)
+        )
 
     def values(self, image: Tensor) -> Tensor:
         """Image [B, H, W, 3] in 0..1 -> pixel_values [B, 3, h, w]."""
@@ -77,8 +81,15 @@ def reflected(x: Tensor, n: int) -> Tensor:
 _USUAL = {
     "DPT": {"size": 384, "resample": 3, "image_mean": HALF, "image_std": HALF},
     "DepthPro": {"size": 1536, "resample": 2, "image_mean": HALF, "image_std": HALF},
-    "ZoeDepth": {"size": {"height": 384, "width": 512}, "resample": 2, "image_mean": HALF, "image_std": HALF,
-                 "keep_aspect_ratio": True, "ensure_multiple_of": 1 / 32, "do_pad": True},
+    "ZoeDepth": {
+        "size": {"height": 384, "width": 512},
+        "resample": 2,
+        "image_mean": HALF,
+        "image_std": HALF,
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 1 / 32,
+        "do_pad": True,
+    },
     "GLPN": {"size_divisor": 32, "resample": 2, "do_normalize": False},
 }
 
@@ -88,16 +99,23 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
     if not config:
         if model_type in ("depth_anything", "prompt_depth_anything"):
             return Pixels()
-        raise RefocusError(f"the depth model {name} has no readable preprocessor_config.json, but it says how "
-                           "pictures are fed to the model: copy it from the model's source into that folder.")
+        raise RefocusError(
+            f"the depth model {name} has no readable preprocessor_config.json, but it says how "
+            "pictures are fed to the model: copy it from the model's source into that folder."
+        )
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
-    family = next((f for f in ("ZoeDepth", "DepthPro", "GLPN", "PromptDepthAnything", "DPT") if kind.startswith(f)),
-                  None)
+    family = next(
+        (f for f in ("ZoeDepth", "DepthPro", "GLPN", "PromptDepthAnything", "DPT") if kind.startswith(f)), None
+    )
     if family is None:
-        raise RefocusError(f"the depth model {name} prepares its pictures by {kind}, but {', '.join(_USUAL)} are "
-                           "known: use another depth model, for example Depth Anything V2.")
-    c = {**_USUAL["DPT" if family == "PromptDepthAnything" else family],
-         **{k: v for k, v in config.items() if v is not None}}
+        raise RefocusError(
+            f"the depth model {name} prepares its pictures by {kind}, but {', '.join(_USUAL)} are "
+            "known: use another depth model, for example Depth Anything V2."
+        )
+    c = {
+        **_USUAL["DPT" if family == "PromptDepthAnything" else family],
+        **{k: v for k, v in config.items() if v is not None},
+    }
     normalise, size = c.get("do_normalize", True), None
     if family != "GLPN" and c.get("do_resize", True):
         size = _size(c["size"])
@@ -105,9 +123,13 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
         size=size,
         keep_aspect=bool(c.get("keep_aspect_ratio", False)),
         multiple=c.get("ensure_multiple_of" if size else "size_divisor") or 1,
-        mode=_FILTERS.get(c["resample"], "bilinear"), antialias=family not in ("DepthPro", "ZoeDepth"),
-        align_corners=family == "ZoeDepth", mean=tuple(c["image_mean"]) if normalise else None,
-        std=tuple(c["image_std"]) if normalise else None, reflect=family == "ZoeDepth" and bool(c.get("do_pad")))
+        mode=_FILTERS.get(c["resample"], "bilinear"),
+        antialias=family not in ("DepthPro", "ZoeDepth"),
+        align_corners=family == "ZoeDepth",
+        mean=tuple(c["image_mean"]) if normalise else None,
+        std=tuple(c["image_std"]) if normalise else None,
+        reflect=family == "ZoeDepth" and bool(c.get("do_pad")),
+    )
 
 
 def _size(size):

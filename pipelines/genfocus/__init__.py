@@ -2,14 +2,33 @@
 
 The explicit reference over diffusers modules, and the pure parts that the nodes' native path shares with it.
 """
-from .architecture import FLUX_1, Architecture
-from .branches import Condition
-from .generate import generate
-from .lora_file import LowRank, read_lora
-from .reference import architecture_of, load_transformer, velocity
-from .setups import BOKEH, DEBLUR, DEBLUR_PRE, SETUPS, Setup, Slot, conditions, with_aperture
-from .tokens import pack, unpack
 
-__all__ = ["BOKEH", "DEBLUR", "DEBLUR_PRE", "FLUX_1", "SETUPS", "Architecture", "Condition", "LowRank", "Setup", "Slot",
-           "architecture_of", "conditions", "generate", "load_transformer", "pack", "read_lora", "unpack", "velocity",
-           "with_aperture"]
+from ..flux.architecture import FLUX_1, Architecture
+from ..flux.blocks import Condition
+from ..flux.lora_file import LowRank, read_lora
+from ..flux.reference import architecture_of, load_transformer, velocity
+from ..flux.tokens import pack, unpack
+from .generate import generate
+from .setups import BOKEH, DEBLUR, DEBLUR_PRE, SETUPS, Setup, Slot, conditions, with_aperture
+
+__all__ = [
+    "BOKEH",
+    "DEBLUR",
+    "DEBLUR_PRE",
+    "FLUX_1",
+    "SETUPS",
+    "Architecture",
+    "Condition",
+    "LowRank",
+    "Setup",
+    "Slot",
+    "architecture_of",
+    "conditions",
+    "generate",
+    "load_transformer",
+    "pack",
+    "read_lora",
+    "unpack",
+    "velocity",
+    "with_aperture",
+]

@@ -1,18 +1,32 @@
 """The whole reference: a set-up's condition images and noise in, the picture's latents out."""
+
 from torch import Tensor
 
-from . import sampler
-from .lora_file import LowRank
-from .reference import velocity
-from .schedule import sigmas
+from ..flux import sampling as sampler
+from ..flux.lora_file import LowRank
+from ..flux.reference import velocity
+from ..flux.sampling import sigmas
+from ..flux.tokens import TILE, use_tiles
 from .setups import Setup, conditions
-from .tiling import TILE, use_tiles
 
 
-def generate(transformer, setup: Setup, noise: Tensor, grids: list[Tensor], loras: list[dict[str, LowRank]],
-             text: Tensor, pooled: Tensor, *, steps: int | None = None, guidance: float | None = None,
-             image_guidance: float = 1.0, black: list[Tensor] | None = None, tiling: str = "auto", tile: int = TILE,
-             progress=None) -> Tensor:
+def generate(
+    transformer,
+    setup: Setup,
+    noise: Tensor,
+    grids: list[Tensor],
+    loras: list[dict[str, LowRank]],
+    text: Tensor,
+    pooled: Tensor,
+    *,
+    steps: int | None = None,
+    guidance: float | None = None,
+    image_guidance: float = 1.0,
+    black: list[Tensor] | None = None,
+    tiling: str = "auto",
+    tile: int = TILE,
+    progress=None,
+) -> Tensor:
     """Packed latents [B, h, w, C] of the result.
 
     noise: packed, standard normal; grids: packed latents of the condition images, in the set-up's order; loras: one

@@ -1,19 +1,19 @@
 """The input position from depth: at which disparity is the photo sharpest?"""
+
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..optics import RefocusError
-from ..optics.checks import check_image, check_plane, match_batch
-from .positions import position_at
+from ..image.checks import RefocusError, check_image, check_plane, match_batch
+from .inputs import position_at
 
-LONGEST = 1024   # pixels; a photo's own pixels are softer than its lens
-FINE = 1.0       # pixels: detail is what a Gaussian of FINE takes away, its frame what one of 2 FINE then does
-BINS, WINDOW = 48, 0.04          # disparities looked at, and the share of the range that counts as one
-WIDTHS = (0.05, 0.1, 0.2, 0.4, 0.8)   # of the range: how fast sharpness may fall
-JUMP = 0.1       # of the range: pixels by a larger step in depth belong to two surfaces
+LONGEST = 1024  # pixels; a photo's own pixels are softer than its lens
+FINE = 1.0  # pixels: detail is what a Gaussian of FINE takes away, its frame what one of 2 FINE then does
+BINS, WINDOW = 48, 0.04  # disparities looked at, and the share of the range that counts as one
+WIDTHS = (0.05, 0.1, 0.2, 0.4, 0.8)  # of the range: how fast sharpness may fall
+JUMP = 0.1  # of the range: pixels by a larger step in depth belong to two surfaces
 
 
 def automatic_position(image: Tensor, disparity: Tensor) -> int:
@@ -37,11 +37,13 @@ def sharpest_disparity(image: Tensor, disparity: Tensor) -> float:
     one = _one_surface(d, JUMP * (high - low))
     d, e1, e2 = (t[one] if one.any() else t.flatten() for t in (d, e1, e2))
     centres = torch.linspace(low, high, BINS)
-    near = torch.exp(-((centres[:, None] - d) / (WINDOW * (high - low))) ** 2 / 2)
+    near = torch.exp(-(((centres[:, None] - d) / (WINDOW * (high - low))) ** 2) / 2)
     weight = near @ e2.sqrt()
     if float(weight.max()) < 1e-4 * d.numel() / BINS:
-        raise RefocusError("the photo has no detail that tells where it is in focus: choose its input_position "
-                           "from 0 (nearest) to 8 (infinity).")
+        raise RefocusError(
+            "the photo has no detail that tells where it is in focus: choose its input_position "
+            "from 0 (nearest) to 8 (infinity)."
+        )
     sharp = (near @ (e2.sqrt() * e1 / (e1 + e2 + 1e-7))) / weight.clamp(min=1e-12)
     return _peak(centres, sharp.clamp(min=1e-6).log(), near.sum(1), high - low)
 
@@ -53,7 +55,7 @@ def _peak(x: Tensor, y: Tensor, weight: Tensor, span: float) -> float:
     t = -torch.log1p(((x - centres[:, None, None]) / widths[:, None]) ** 2)
     t = t - (w * t).sum(-1, keepdim=True)
     common = (w * t * (y - (w * y).sum())).sum(-1)
-    gain = common.clamp(min=0) ** 2 / (w * t ** 2).sum(-1)
+    gain = common.clamp(min=0) ** 2 / (w * t**2).sum(-1)
     return float(centres[int(gain.amax(1).argmax())])
 
 
@@ -70,7 +72,7 @@ def _of_one_size(image: Tensor, disparity: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _quantiles(d: Tensor) -> tuple[Tensor, Tensor]:
-    v = d.flatten().sort().values   # torch.quantile takes no more than 16 million values
+    v = d.flatten().sort().values  # torch.quantile takes no more than 16 million values
     k = int(0.01 * (len(v) - 1))
     return v[k], v[-1 - k]
 
@@ -85,7 +87,7 @@ def _energies(image: Tensor) -> tuple[Tensor, Tensor]:
 def _gaussian(x: Tensor, sigma: float) -> Tensor:
     r = math.ceil(3 * sigma)
     t = torch.arange(-r, r + 1, dtype=x.dtype)
-    k = torch.exp(-t ** 2 / (2 * sigma ** 2))
+    k = torch.exp(-(t**2) / (2 * sigma**2))
     k = k / k.sum()
     x = F.pad(x, (r, r, r, r), mode="replicate")
     return F.conv2d(F.conv2d(x, k.view(1, 1, 1, -1)), k.view(1, 1, -1, 1))

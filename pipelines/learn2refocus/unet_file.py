@@ -1,12 +1,151 @@
 """Is this file learn2refocus's UNet, and if not, what is it?"""
-import re
 
-from ..optics import RefocusError
-from .unet_layout import SVD, Layout, Shapes, layout_of
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..image.checks import RefocusError
+
+# What an SVD UNet in diffusers' format holds: every tensor's name and shape, from a few sizes.
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """channels: of the blocks on the way down; attention: which of these attend; layers: resnets in each of them;
+    context: of the image embedding; ids: of the embedded added ids; inputs: channels of noise and conditioning."""
+
+    channels: tuple[int, ...]
+    attention: tuple[bool, ...]
+    layers: int
+    context: int
+    ids: int
+    inputs: int = 8
+
+    def tensors(self) -> Shapes:
+        """{name: shape} of all weights."""
+        c, time = self.channels, 4 * self.channels[0]
+        top = len(c) - 1
+        found = {
+            **_layer("conv_in", c[0], self.inputs, 3, 3),
+            **_embedding("time_embedding", c[0], time),
+            **_embedding("add_embedding", self.ids, time),
+            **_norm("conv_norm_out", c[0]),
+            **_layer("conv_out", self.inputs // 2, c[0], 3, 3),
+        }
+        skips = [c[0]]
+        for b, wide in enumerate(c):
+            name = f"down_blocks.{b}"
+            for i in range(self.layers):
+                found |= _resnet(f"{name}.resnets.{i}", wide if i else c[max(b - 1, 0)], wide, time)
+                found |= _attention(f"{name}.attentions.{i}", wide, self.context) if self.attention[b] else {}
+            skips += [wide] * self.layers
+            if b < top:
+                found |= _layer(f"{name}.downsamplers.0.conv", wide, wide, 3, 3)
+                skips.append(wide)
+        found |= _attention("mid_block.attentions.0", c[-1], self.context)
+        for i in range(2):
+            found |= _resnet(f"mid_block.resnets.{i}", c[-1], c[-1], time)
+        for b, wide in enumerate(reversed(c)):
+            name, before = f"up_blocks.{b}", c[min(top - b + 1, top)]
+            for i in range(self.layers + 1):
+                found |= _resnet(f"{name}.resnets.{i}", (wide if i else before) + skips.pop(), wide, time)
+                found |= _attention(f"{name}.attentions.{i}", wide, self.context) if self.attention[top - b] else {}
+            found |= _layer(f"{name}.upsamplers.0.conv", wide, wide, 3, 3) if b < top else {}
+        return found
+
+
+SVD = Layout((320, 640, 1280, 1280), (True, True, True, False), 2, 1024, 768)
+
+
+def layout_of(shapes: Shapes) -> Layout | None:
+    """The layout a file's tensors speak of, None where they are not those of an SVD UNet in diffusers' format."""
+
+    def size(name, axis):
+        return shapes.get(name, (0, 0))[axis]
+
+    depth = 0
+    while f"down_blocks.{depth}.resnets.0.spatial_res_block.conv1.weight" in shapes:
+        depth += 1
+    layers = 0
+    while f"down_blocks.0.resnets.{layers}.spatial_res_block.conv1.weight" in shapes:
+        layers += 1
+    channels = tuple(size(f"down_blocks.{b}.resnets.0.spatial_res_block.conv1.weight", 0) for b in range(depth))
+    attention = tuple(f"down_blocks.{b}.attentions.0.proj_in.weight" in shapes for b in range(depth))
+    context = size("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1)
+    found = Layout(
+        channels, attention, layers, context, size("add_embedding.linear_1.weight", 1), size("conv_in.weight", 1)
+    )
+    return found if depth and all((found.context, found.ids, found.inputs)) else None
+
+
+def _layer(name: str, *shape: int) -> Shapes:
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+
+
+def _norm(name: str, wide: int) -> Shapes:
+    return _layer(name, wide)
+
+
+def _embedding(name: str, inputs: int, hidden: int, outputs: int | None = None) -> Shapes:
+    return {**_layer(f"{name}.linear_1", hidden, inputs), **_layer(f"{name}.linear_2", outputs or hidden, hidden)}
+
+
+def _resnet(name: str, inputs: int, outputs: int, time: int) -> Shapes:
+    found: Shapes = {f"{name}.time_mixer.mix_factor": (1,)}
+    for part, n, kernel in (("spatial", inputs, (3, 3)), ("temporal", outputs, (3, 1, 1))):
+        block = f"{name}.{part}_res_block"
+        found |= {
+            **_norm(f"{block}.norm1", n),
+            **_layer(f"{block}.conv1", outputs, n, *kernel),
+            **_layer(f"{block}.time_emb_proj", outputs, time),
+            **_norm(f"{block}.norm2", outputs),
+            **_layer(f"{block}.conv2", outputs, outputs, *kernel),
+        }
+    if inputs != outputs:
+        found |= _layer(f"{name}.spatial_res_block.conv_shortcut", outputs, inputs, 1, 1)
+    return found
+
+
+def _attention(name: str, wide: int, context: int) -> Shapes:
+    spatial, temporal = f"{name}.transformer_blocks.0", f"{name}.temporal_transformer_blocks.0"
+    return {
+        **_norm(f"{name}.norm", wide),
+        **_layer(f"{name}.proj_in", wide, wide),
+        **_layer(f"{name}.proj_out", wide, wide),
+        f"{name}.time_mixer.mix_factor": (1,),
+        **_embedding(f"{name}.time_pos_embed", wide, 4 * wide, wide),
+        **_block(spatial, wide, context),
+        **_block(temporal, wide, context),
+        **_norm(f"{temporal}.norm_in", wide),
+        **_feed_forward(f"{temporal}.ff_in", wide),
+    }
+
+
+def _block(name: str, wide: int, context: int) -> Shapes:
+    found = _feed_forward(f"{name}.ff", wide)
+    for i in (1, 2, 3):
+        found |= _norm(f"{name}.norm{i}", wide)
+    for i, inputs in ((1, wide), (2, context)):
+        found |= {
+            f"{name}.attn{i}.to_q.weight": (wide, wide),
+            f"{name}.attn{i}.to_k.weight": (wide, inputs),
+            f"{name}.attn{i}.to_v.weight": (wide, inputs),
+            **_layer(f"{name}.attn{i}.to_out.0", wide, wide),
+        }
+    return found
+
+
+def _feed_forward(name: str, wide: int) -> Shapes:
+    return {**_layer(f"{name}.net.0.proj", 8 * wide, wide), **_layer(f"{name}.net.2", wide, 4 * wide)}
+
 
 XT_FRAMES = 25
-WANTED = ("learn2refocus's UNet (diffusion_pytorch_model.safetensors of tedlasai/learn2refocus, "
-          "checkpoint-200000/unet) is needed")
+WANTED = (
+    "learn2refocus's UNet (diffusion_pytorch_model.safetensors of tedlasai/learn2refocus, "
+    "checkpoint-200000/unet) is needed"
+)
 
 
 def check_unet(shapes: Shapes, name: str, frames: int | None = None) -> Layout:
@@ -22,22 +161,28 @@ def check_unet(shapes: Shapes, name: str, frames: int | None = None) -> Layout:
     if frames == XT_FRAMES:
         raise RefocusError(f"{name} is the UNet of SVD-xt (its config.json says {XT_FRAMES} frames), but {WANTED}.")
     if layout.inputs != SVD.inputs:
-        raise RefocusError(f"{name} is an SVD UNet of {layout.inputs} input channels, but {WANTED}, which has "
-                           f"{SVD.inputs}.")
+        raise RefocusError(
+            f"{name} is an SVD UNet of {layout.inputs} input channels, but {WANTED}, which has {SVD.inputs}."
+        )
     wanted = layout.tensors()
     ill_shaped = {k for k, v in wanted.items() if tuple(shapes.get(k, v)) != v}
-    for what, found in (("lacks", sorted(wanted.keys() - shapes.keys())),
-                        ("has in excess", sorted(shapes.keys() - wanted.keys())),
-                        ("has in the wrong shape", sorted(ill_shaped))):
+    for what, found in (
+        ("lacks", sorted(wanted.keys() - shapes.keys())),
+        ("has in excess", sorted(shapes.keys() - wanted.keys())),
+        ("has in the wrong shape", sorted(ill_shaped)),
+    ):
         if found:
             more = f" and {len(found) - 2} more" if len(found) > 2 else ""
-            raise RefocusError(f"{name} is an SVD UNet, but {what} {len(found)} of the {len(wanted)} tensors "
-                               f"({', '.join(found[:2])}{more}): download it again.")
+            raise RefocusError(
+                f"{name} is an SVD UNet, but {what} {len(found)} of the {len(wanted)} tensors "
+                f"({', '.join(found[:2])}{more}): download it again."
+            )
     return layout
 
 
 def kind_of(shapes: Shapes) -> str:
     """What a file of these tensors is, for a sentence."""
+
     def has(pattern):
         return any(re.search(pattern, name) for name in shapes)
 
@@ -53,8 +198,10 @@ KINDS = (
     (r"lora_(A|B|up|down)\b", "a LoRA"),
     (r"motion_modules", "a UNet or module of AnimateDiff"),
     (r"controlnet_|zero_convs|input_hint_block", "a ControlNet"),
-    (r"(input_blocks|output_blocks)\.\d+\.\d+\.time_(stack|mixer)",
-     "Stable Video Diffusion itself (img2vid or xt, as ComfyUI's checkpoints hold it; not told apart)"),
+    (
+        r"(input_blocks|output_blocks)\.\d+\.\d+\.time_(stack|mixer)",
+        "Stable Video Diffusion itself (img2vid or xt, as ComfyUI's checkpoints hold it; not told apart)",
+    ),
     (r"(input_blocks|output_blocks)\.\d+\.\d+\.", "a Stable Diffusion model for single pictures"),
     (r"^decoder\..*(time_mixer|time_stack)", "SVD's VAE"),
     (r"^(encoder|decoder)\.(down_blocks|up_blocks|mid|conv_in)", "a VAE"),
@@ -68,3 +215,99 @@ def _image_unet(shapes: Shapes) -> str:
     context = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight")), None)
     known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context)
     return f"a UNet for single pictures{f' ({known})' if known else ''}, without layers in time"
+
+
+# diffusers' names of an SVD UNet's weights -> those of Stability's own code, which ComfyUI uses.
+
+OUTSIDE = {
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+FINE_EPS = 1e-6
+MIDDLE = {"resnets.0": 0, "attentions.0": 1, "resnets.1": 2}
+BLOCK = re.compile(
+    r"(down_blocks\.(\d+)|up_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)"
+    r"\.(\d+)\.(.+)"
+)
+
+
+def renamed(names: Iterable[str]) -> dict[str, str]:
+    """{diffusers' name: ComfyUI's name} for all weights of an SVD UNet of any size.
+
+    Raises RefocusError for a name that is not one of them.
+    """
+    names = list(names)
+    layers = len({n.split(".")[3] for n in names if n.startswith("down_blocks.0.resnets.")})
+    attending = {n.split(".")[1] for n in names if re.match(r"up_blocks\.\d+\.attentions\.", n)}
+    found = {}
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        new = OUTSIDE.get(module) or _inside(module, layers, attending)
+        if new is None:
+            raise RefocusError(
+                f"{name} is not a weight of a Stable Video Diffusion UNet in diffusers' format: choose "
+                "learn2refocus's diffusion_pytorch_model.safetensors."
+            )
+        found[name] = f"{new}.{tensor}"
+    return found
+
+
+def fine_norms(names: Iterable[str]) -> list[str]:
+    """ComfyUI's modules whose eps is FINE_EPS in diffusers, with which the UNet was trained, and 1e-5 in ComfyUI: the
+    resnets' norms of all blocks on the way up, and of those on the way down that attend."""
+    names = list(names)
+    attending = {n.split(".")[1] for n in names if n.startswith("down_blocks.") and ".attentions." in n}
+    found = []
+    for old, new in renamed(names).items():
+        part, block, kind = (*old.split("."), "", "")[:3]
+        if (
+            kind == "resnets"
+            and re.search(r"\.norm[12]\.weight$", old)
+            and (part == "up_blocks" or (part == "down_blocks" and block in attending))
+        ):
+            found.append(new.removesuffix(".weight"))
+    return found
+
+
+def _inside(module: str, layers: int, attending: set[str]) -> str | None:
+    parts = BLOCK.fullmatch(module)
+    if not parts:
+        return None
+    place, down, up, kind, i, rest = parts.groups()
+    if kind == "downsamplers":
+        return f"input_blocks.{(layers + 1) * (int(down) + 1)}.0.op"
+    if kind == "upsamplers":
+        return f"output_blocks.{(layers + 1) * int(up) + layers}.{1 + (up in attending)}.conv"
+    if place == "mid_block":
+        base = f"middle_block.{MIDDLE[f'{kind}.{i}']}"
+    else:
+        at = 1 + (layers + 1) * int(down) + int(i) if down else (layers + 1) * int(up) + int(i)
+        base = f"{'input' if down else 'output'}_blocks.{at}.{int(kind == 'attentions')}"
+    return f"{base}.{_resnet_name(rest) if kind == 'resnets' else _attention_name(rest)}"
+
+
+def _resnet_name(rest: str) -> str:
+    block, _, layer = rest.partition(".")
+    if not layer:
+        return rest  # time_mixer
+    return ("time_stack." if block == "temporal_res_block" else "") + RESNET[layer]
+
+
+def _attention_name(rest: str) -> str:
+    rest = rest.replace("temporal_transformer_blocks", "time_stack")
+    return rest.replace("time_pos_embed.linear_1", "time_pos_embed.0").replace(
+        "time_pos_embed.linear_2", "time_pos_embed.2"
+    )

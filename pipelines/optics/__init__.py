@@ -1,19 +1,42 @@
 """The physics that all engines share: depth conventions, lens and defocus, aperture shapes, light."""
+
+from ..image.checks import RefocusError
+from ..image.light import decode_srgb, encode_srgb
 from .aperture import SHAPES, aperture_from_image, aperture_kernel, aperture_mask, aperture_points
-from .camera import Camera
-from .defocus import DefocusMap, defocus_from_disparity
 from .depth import DEPTH_KINDS, metric_to_relative, relative_to_metric, resize_depth, resolve_kind, to_disparity
-from .errors import RefocusError
 from .focus import focus_at_distance, focus_at_mask, focus_at_point, focus_automatic
-from .keyframes import Keyframe, parse_keyframes
-from .light import decode_srgb, encode_srgb
-from .rack import EASINGS, Rack, rack_focus
+from .lens import Camera, DefocusMap, defocus_from_disparity
+from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
 from .show import show_defocus, show_focus, zones
 
 __all__ = [
-    "DEPTH_KINDS", "EASINGS", "SHAPES", "Camera", "DefocusMap", "Keyframe", "Rack", "RefocusError",
-    "aperture_from_image", "aperture_kernel", "aperture_mask", "aperture_points", "decode_srgb",
-    "defocus_from_disparity", "encode_srgb", "focus_at_distance", "focus_at_mask", "focus_at_point", "focus_automatic",
-    "metric_to_relative", "parse_keyframes", "rack_focus", "relative_to_metric", "resize_depth", "resolve_kind",
-    "show_defocus", "show_focus", "to_disparity", "zones",
+    "DEPTH_KINDS",
+    "EASINGS",
+    "SHAPES",
+    "Camera",
+    "DefocusMap",
+    "Keyframe",
+    "Rack",
+    "RefocusError",
+    "aperture_from_image",
+    "aperture_kernel",
+    "aperture_mask",
+    "aperture_points",
+    "decode_srgb",
+    "defocus_from_disparity",
+    "encode_srgb",
+    "focus_at_distance",
+    "focus_at_mask",
+    "focus_at_point",
+    "focus_automatic",
+    "metric_to_relative",
+    "parse_keyframes",
+    "rack_focus",
+    "relative_to_metric",
+    "resize_depth",
+    "resolve_kind",
+    "show_defocus",
+    "show_focus",
+    "to_disparity",
+    "zones",
 ]

@@ -5,21 +5,30 @@ is one blur radius. Points and kernels are in the picture: x right, y down, in u
 from BEHIND the focal plane. Seen from the picture's side the mask is mirrored left to right; in front of the plane
 everything turns by 180 degrees, which a negative radius does by itself.
 """
+
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_plane
-from .errors import RefocusError
+from ..image.checks import RefocusError, check_plane
 
 SHAPES = ("iris", "ring", "heart", "star", "cats_eye")
 _SUPERSAMPLE = 4
 
 
-def aperture_mask(*, shape: str = "iris", blades: int = 0, roundness: float = 0.0, rotation: float = 0.0,
-                  squeeze: float = 1.0, inner: float = 0.5, offset: float = 0.5, size: int = 256) -> Tensor:
+def aperture_mask(
+    *,
+    shape: str = "iris",
+    blades: int = 0,
+    roundness: float = 0.0,
+    rotation: float = 0.0,
+    squeeze: float = 1.0,
+    inner: float = 0.5,
+    offset: float = 0.5,
+    size: int = 256,
+) -> Tensor:
     """An aperture [1, size, size] in 0..1; the opening touches the border, its half-height is one blur radius.
 
     shape: "iris" (circle, or a polygon with `blades` corners), "ring" (an iris whose middle lets only 1 - inner of
@@ -36,12 +45,13 @@ def aperture_mask(*, shape: str = "iris", blades: int = 0, roundness: float = 0.
     if not 0 <= roundness <= 1 or not 0 <= inner <= 1 or not 0 <= offset <= 1:
         raise RefocusError(f"roundness {roundness:g}, inner {inner:g} and offset {offset:g} must each be from 0 to 1.")
     if not squeeze > 0:
-        raise RefocusError(f"squeeze is {squeeze:g}, but a number above 0 is needed: 1 is round, 2 twice as tall as "
-                           "wide.")
+        raise RefocusError(
+            f"squeeze is {squeeze:g}, but a number above 0 is needed: 1 is round, 2 twice as tall as wide."
+        )
     n = size * _SUPERSAMPLE
     c = (torch.arange(n, dtype=torch.float32) + 0.5) / n * 2 - 1
-    y, x = torch.meshgrid(-c, c, indexing="ij")                       # y up, as one draws
-    x, y = (x * squeeze, y) if squeeze >= 1 else (x, y / squeeze)     # the longer axis keeps the nominal radius
+    y, x = torch.meshgrid(-c, c, indexing="ij")  # y up, as one draws
+    x, y = (x * squeeze, y) if squeeze >= 1 else (x, y / squeeze)  # the longer axis keeps the nominal radius
     t = math.radians(rotation)
     x, y = x * math.cos(t) + y * math.sin(t), y * math.cos(t) - x * math.sin(t)
     open_ = _SHAPE[shape](x, y, blades, roundness, inner, offset)
@@ -53,8 +63,8 @@ def _iris(x, y, blades, roundness, inner, offset):
     if not blades:
         return radius <= 1
     half = math.pi / blades
-    angle = torch.remainder(torch.atan2(y, x) + half, 2 * half) - half   # 0 at a corner
-    edge = math.cos(half) / torch.cos(half - angle.abs())                # straight blade between two corners
+    angle = torch.remainder(torch.atan2(y, x) + half, 2 * half) - half  # 0 at a corner
+    edge = math.cos(half) / torch.cos(half - angle.abs())  # straight blade between two corners
     return radius <= edge + roundness * (1 - edge)
 
 
@@ -67,13 +77,13 @@ def _ring(x, y, blades, roundness, inner, offset):
 
 def _heart(x, y, blades, roundness, inner, offset):
     x, y = x * 1.2, y * 1.2 + 0.05
-    return (x * x + y * y - 0.75) ** 3 - 1.6 * x * x * y ** 3 <= 0
+    return (x * x + y * y - 0.75) ** 3 - 1.6 * x * x * y**3 <= 0
 
 
 def _star(x, y, blades, roundness, inner, offset):
     points = blades or 5
     half = math.pi / points
-    angle = (torch.remainder(torch.atan2(y, x) - math.pi / 2 + half, 2 * half) - half).abs()   # a point at the top
+    angle = (torch.remainder(torch.atan2(y, x) - math.pi / 2 + half, 2 * half) - half).abs()  # a point at the top
     valley = max(inner, 0.05)
     # Straight edge from the tip (1, 0) to the valley (valley cos half, valley sin half), in polar form.
     edge = valley * math.sin(half) / (valley * torch.sin(half - angle) + torch.sin(angle))
@@ -125,7 +135,7 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
     grid, light = _open_grid(aperture)
     i = torch.arange(count, device=grid.device) + 0.5
     start = (i / count * (len(grid) - 1)).long()
-    golden = 2.399963   # radians
+    golden = 2.399963  # radians
     spiral = (i / count).sqrt()[:, None] * torch.stack([torch.cos(i * golden), torch.sin(i * golden)], -1)
     inside = torch.cdist(spiral, grid).amin(1) < 1 / 32
     points = torch.where(inside[:, None], spiral, grid[start])

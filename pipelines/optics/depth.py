@@ -1,10 +1,10 @@
 """Depth conventions: everything inside works on disparity (larger = nearer), converted once, at the door."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .checks import check_plane
-from .errors import RefocusError
+from ..image.checks import RefocusError, check_plane
 
 DEPTH_KINDS = ("auto", "disparity", "inverted", "metres", "inverse_metres")
 
@@ -30,15 +30,19 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
         raise RefocusError(f"depth_kind is '{kind}', but one of {', '.join(DEPTH_KINDS)} is needed.")
     d = check_plane(depth, "depth")
     if torch.isnan(d).any():
-        raise RefocusError(f"depth holds {int(torch.isnan(d).sum())} values that are NaN, but numbers are needed: "
-                           "fill the holes of the depth map first.")
+        raise RefocusError(
+            f"depth holds {int(torch.isnan(d).sum())} values that are NaN, but numbers are needed: "
+            "fill the holes of the depth map first."
+        )
     kind = resolve_kind(d, kind)
     if kind == "metres":
         solid = (d > 0) & d.isfinite()
         return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
     if d.isinf().any():
-        raise RefocusError("depth holds infinite values, which only metres can mean: choose depth_kind metres or "
-                           "fill the holes of the depth map.")
+        raise RefocusError(
+            "depth holds infinite values, which only metres can mean: choose depth_kind metres or "
+            "fill the holes of the depth map."
+        )
     if kind == "inverted":
         z = near_over_far + (1 - d.clamp(0, 1)) * (1 - near_over_far)
         return near_over_far / z
@@ -54,12 +58,12 @@ def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
     if depth.shape[-2:] == (height, width):
         return depth
     d = depth[:, None]
-    if depth.shape[-2] > height or depth.shape[-1] > width:   # downsizing only selects, never averages
+    if depth.shape[-2] > height or depth.shape[-1] > width:  # downsizing only selects, never averages
         return F.interpolate(d, (height, width), mode="nearest-exact")[:, 0]
     smooth = F.interpolate(d, (height, width), mode="bilinear", align_corners=False)
     nearest = F.interpolate(d, (height, width), mode="nearest-exact")
     p = F.pad(d, (1, 1, 1, 1), mode="replicate")
-    span = F.max_pool2d(p, 3, 1) + F.max_pool2d(-p, 3, 1)   # local max - min
+    span = F.max_pool2d(p, 3, 1) + F.max_pool2d(-p, 3, 1)  # local max - min
     edge = (span > 0.1 * d.abs().clamp(min=1e-6)).float()
     edge = F.interpolate(edge, (height, width), mode="nearest-exact") > 0
     return torch.where(edge, nearest, smooth)[:, 0]
@@ -90,12 +94,14 @@ def metric_to_relative(disparity, kind: str, near_m: float, far_m: float):
 
 def check_scene(near_m: float, far_m: float):
     if not 0 < near_m < far_m:
-        raise RefocusError(f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "
-                           "and under the far one.")
+        raise RefocusError(
+            f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "
+            "and under the far one."
+        )
 
 
 def resolve_kind(depth: Tensor, kind: str) -> str:
-    """"auto" -> "metres" or "disparity" by the rule of to_disparity; any other kind as it is."""
+    """ "auto" -> "metres" or "disparity" by the rule of to_disparity; any other kind as it is."""
     if kind != "auto":
         return kind
     d = check_plane(depth, "depth")

@@ -1,16 +1,80 @@
 """Rack focus: the focal plane and the strength of the blur move from keyframe to keyframe."""
+
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .checks import check_plane
-from .defocus import DefocusMap, defocus_from_disparity
+from ..image.checks import RefocusError, check_plane
 from .depth import check_scene, metric_to_relative, resize_depth, resolve_kind, to_disparity
-from .errors import RefocusError
 from .focus import focus_at_point
-from .keyframes import Keyframe
+from .lens import DefocusMap, defocus_from_disparity
+
+# Keyframes of a focus pull, read from text.
+
+FORM = "'frame: x, y' with x and y in 0..1, or 'frame: 2.5m', and 'strength=40' behind it if wanted"
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
+_LINE = re.compile(rf"(\d+):(?:{_NUMBER},{_NUMBER}|{_NUMBER}m)(?:,?strength={_NUMBER})?", re.ASCII)
+# Enough to find the line by; a message is one sentence, however long the text.
+SHOWN_CHARACTERS, SHOWN_LINES = 30, 3
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """Focus at one frame (from 0): a point (x, y) in 0..1 of the picture, or else a distance in metres.
+
+    strength: as in RefocusLens, pixels of a picture 1000 px wide; None = not named here.
+    """
+
+    frame: int
+    point: tuple[float, float] | None = None
+    metres: float | None = None
+    strength: float | None = None
+
+
+def parse_keyframes(text: str) -> list[Keyframe]:
+    """ "0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m" -> keyframes in order of their frames.
+
+    One keyframe to a line, or several with ';' between them; spaces are free; '#' starts a comment, which ends with
+    its line. Raises RefocusError that names every line which cannot be read (the first few of many), a frame that
+    comes twice, or a text without any keyframe.
+    """
+    found, wrong = {}, []
+    for number, line in enumerate(text.splitlines(), 1):
+        for part in filter(None, map(str.strip, line.partition("#")[0].split(";"))):
+            key, why = _read(part)
+            if why is None and key.frame in found:
+                why = f"frame {key.frame} again"
+            if why is None:
+                found[key.frame] = key
+            else:
+                short = part if len(part) <= SHOWN_CHARACTERS else part[: SHOWN_CHARACTERS - 3] + "..."
+                wrong.append(f"line {number} reads '{short}'{why and f' ({why})'}")
+    if wrong:
+        more = f" and {len(wrong) - SHOWN_LINES} more" if len(wrong) > SHOWN_LINES else ""
+        raise RefocusError(f"keyframes {', '.join(wrong[:SHOWN_LINES])}{more}, but each must be {FORM}.")
+    if not found:
+        raise RefocusError(f"the text holds no keyframe, but at least one is needed: write {FORM}.")
+    return [found[frame] for frame in sorted(found)]
+
+
+def _read(part: str) -> tuple[Keyframe | None, str | None]:
+    """(keyframe, None), or (None, why not); "" where the form itself is wrong."""
+    match = _LINE.fullmatch(re.sub(r"\s", "", part).lower())
+    if not match:
+        return None, ""
+    frame, *numbers = match.groups()
+    x, y, metres, strength = (None if n is None else float(n) for n in numbers)
+    if metres is None and not (0 <= x <= 1 and 0 <= y <= 1):
+        return None, "outside the picture"
+    if metres is not None and not metres > 0:
+        return None, "a distance must be above 0"
+    if strength is not None and not strength >= 0:
+        return None, "strength must be 0 or more"
+    return Keyframe(int(frame), None if metres is not None else (x, y), metres, strength), None
+
 
 # How the way from one keyframe to the next is spread over time; t and the result run from 0 to 1.
 EASINGS: dict[str, Callable[[float], float]] = {
@@ -26,6 +90,7 @@ MAX_FRAMES = 9999
 @dataclass(frozen=True)
 class Rack:
     """defocus: radius [N, H, W]; focus and strength: N numbers, disparity and pixels of a picture 1000 px wide."""
+
     defocus: DefocusMap
     focus: list[float]
     strength: list[float]
@@ -48,10 +113,23 @@ def curve(keys: Sequence[tuple[int, float]], frames: int, easing: str = "linear"
     return out
 
 
-def rack_focus(depth: Tensor, kind: str, keyframes: Sequence[Keyframe], *, strength: float, frames: int = 0,
-               easing: str = "linear", size: tuple[int, int] | None = None, clip: int = 1, near_m: float = 1.0,
-               far_m: float = 10.0, near_factor: float = 1.0, far_factor: float = 1.0, in_focus_range: float = 0.0,
-               progress: Callable[[int, int], None] | None = None) -> Rack:
+def rack_focus(
+    depth: Tensor,
+    kind: str,
+    keyframes: Sequence[Keyframe],
+    *,
+    strength: float,
+    frames: int = 0,
+    easing: str = "linear",
+    size: tuple[int, int] | None = None,
+    clip: int = 1,
+    near_m: float = 1.0,
+    far_m: float = 10.0,
+    near_factor: float = 1.0,
+    far_factor: float = 1.0,
+    in_focus_range: float = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rack:
     """Depth of a still or a clip, and keyframes -> one defocus map for each frame.
 
     depth       1 map for all frames, or one for each frame of a clip; kind as in to_disparity, never normalised.
@@ -69,7 +147,7 @@ def rack_focus(depth: Tensor, kind: str, keyframes: Sequence[Keyframe], *, stren
     """
     maps = _maps(depth)
     count = _count(maps.shape[0], clip, frames, keyframes)
-    if kind == "auto":   # once for the whole clip: what a map holds cannot change from frame to frame
+    if kind == "auto":  # once for the whole clip: what a map holds cannot change from frame to frame
         kind = "metres" if any(resolve_kind(m[None], kind) == "metres" for m in maps) else "disparity"
     scale = {}
     if kind == "inverted":
@@ -78,7 +156,7 @@ def rack_focus(depth: Tensor, kind: str, keyframes: Sequence[Keyframe], *, stren
     h, w = size or check_plane(maps[:1], "depth").shape[1:]
 
     def disparity(frame: int) -> Tensor:
-        one = maps[frame:frame + 1] if maps.shape[0] > 1 else maps
+        one = maps[frame : frame + 1] if maps.shape[0] > 1 else maps
         return resize_depth(to_disparity(one, kind, **scale), h, w)
 
     def read(key: Keyframe) -> float:
@@ -94,8 +172,14 @@ def rack_focus(depth: Tensor, kind: str, keyframes: Sequence[Keyframe], *, stren
     still = disparity(0) if maps.shape[0] == 1 else None
     radius = torch.empty((count, h, w), device=maps.device)
     for i in range(count):
-        one = defocus_from_disparity(disparity(i) if still is None else still, focus[i], strengths[i] * w / 1000,
-                                     near_factor=near_factor, far_factor=far_factor, in_focus_range=in_focus_range)
+        one = defocus_from_disparity(
+            disparity(i) if still is None else still,
+            focus[i],
+            strengths[i] * w / 1000,
+            near_factor=near_factor,
+            far_factor=far_factor,
+            in_focus_range=in_focus_range,
+        )
         radius[i] = one.radius[0]
         if progress is not None:
             progress(i + 1, count)
@@ -111,20 +195,28 @@ def _maps(depth) -> Tensor:
 
 def _count(maps: int, clip: int, frames: int, keyframes: Sequence[Keyframe]) -> int:
     if min(maps, clip) > 1 and maps != clip:
-        raise RefocusError(f"depth has {maps} frames and image has {clip}, but both must have one length: give one "
-                           "depth map for all or one for each.")
+        raise RefocusError(
+            f"depth has {maps} frames and image has {clip}, but both must have one length: give one "
+            "depth map for all or one for each."
+        )
     length = max(maps, clip)
     if length > 1:
         if frames not in (0, length):
-            raise RefocusError(f"frames is {frames} and the clip has {length}, but both must be one number: set frames "
-                               "to 0 to take the clip's.")
+            raise RefocusError(
+                f"frames is {frames} and the clip has {length}, but both must be one number: set frames "
+                "to 0 to take the clip's."
+            )
         late = [key.frame for key in keyframes if key.point is not None and key.frame >= maps > 1]
         if late:
-            raise RefocusError(f"the keyframe at frame {late[0]} is a point, but the depth clip ends at frame "
-                               f"{maps - 1}: give a distance in metres or move the keyframe.")
+            raise RefocusError(
+                f"the keyframe at frame {late[0]} is a point, but the depth clip ends at frame "
+                f"{maps - 1}: give a distance in metres or move the keyframe."
+            )
         return length
     count = frames or keyframes[-1].frame + 1
     if not 0 < count <= MAX_FRAMES:
-        raise RefocusError(f"{count} frames were asked for, but 1 to {MAX_FRAMES} are needed: the last keyframe is at "
-                           f"frame {keyframes[-1].frame}, frames is {frames}.")
+        raise RefocusError(
+            f"{count} frames were asked for, but 1 to {MAX_FRAMES} are needed: the last keyframe is at "
+            f"frame {keyframes[-1].frame}, frames is {frames}."
+        )
     return count

@@ -1,9 +1,10 @@
 """Pictures of a defocus map: which parts are near, in focus and far, and how large the blur is."""
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .defocus import DefocusMap
+from .lens import DefocusMap
 
 NEAR, IN_FOCUS, FAR = (0.20, 0.45, 1.0), (0.25, 1.0, 0.35), (1.0, 0.35, 0.20)
 # A circle of confusion within one pixel cannot be told from a point.
@@ -43,8 +44,8 @@ def _cross(picture: Tensor, point: tuple[float, float]):
     x, y = min(int(point[0] * w), w - 1), min(int(point[1] * h), h - 1)
     arm, thick = max(2, w // 40), max(1, w // 400)
     mark = torch.zeros(1, 1, h, w, device=picture.device)
-    mark[..., max(0, y - arm):y + arm + 1, max(0, x - thick):x + thick + 1] = 1
-    mark[..., max(0, y - thick):y + thick + 1, max(0, x - arm):x + arm + 1] = 1
+    mark[..., max(0, y - arm) : y + arm + 1, max(0, x - thick) : x + thick + 1] = 1
+    mark[..., max(0, y - thick) : y + thick + 1, max(0, x - arm) : x + arm + 1] = 1
     rim = F.max_pool2d(mark, 2 * thick + 1, 1, thick)
     picture[:, (rim > 0)[0, 0]] = 0.0
     picture[:, (mark > 0)[0, 0]] = 1.0

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rackfocus.dev import tiny_depth
-from rackfocus.dev.host import Host
-from rackfocus.dev.truth import scenes
+from rackfocus.dev.bench.truth import scenes
+from rackfocus.dev.host.server import Host
+from rackfocus.dev.tiny import depth as tiny_depth
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +19,10 @@ def host(tmp_path_factory):
 
 LORAS = """
 import sys
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev.host.library import use_comfy
 use_comfy()
 from safetensors.torch import save_file
-from rackfocus.dev.tiny_genfocus import tiny_lora
+from rackfocus.dev.tiny.genfocus import tiny_lora
 for seed, name in enumerate(["deblurNet", "bokehNet"]):
     save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
 """

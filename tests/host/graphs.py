@@ -1,4 +1,5 @@
 """Small prompts in API form, and pictures to feed them."""
+
 import numpy as np
 from PIL import Image
 
@@ -15,9 +16,23 @@ def slope(width, height) -> Image.Image:
     return Image.fromarray(np.repeat(np.repeat(row[None], height, 0)[..., None], 3, -1))
 
 
-LENS = {"depth_kind": "disparity", "focus_by": "point", "focus_x": 0.5, "focus_y": 0.5, "focus_distance": 2.0,
-        "lens": "artist", "strength": 20.0, "focal_mm": 50.0, "f_number": 2.0, "sensor_mm": 36.0, "scene_near": 1.0,
-        "scene_far": 10.0, "near_factor": 1.0, "far_factor": 1.0, "in_focus_range": 0.0}
+LENS = {
+    "depth_kind": "disparity",
+    "focus_by": "point",
+    "focus_x": 0.5,
+    "focus_y": 0.5,
+    "focus_distance": 2.0,
+    "lens": "artist",
+    "strength": 20.0,
+    "focal_mm": 50.0,
+    "f_number": 2.0,
+    "sensor_mm": 36.0,
+    "scene_near": 1.0,
+    "scene_far": 10.0,
+    "near_factor": 1.0,
+    "far_factor": 1.0,
+    "in_focus_range": 0.0,
+}
 
 
 def refocus(image: str, depth: str, quality="fast", lens=None, **bokeh) -> dict:
@@ -26,7 +41,9 @@ def refocus(image: str, depth: str, quality="fast", lens=None, **bokeh) -> dict:
         "1": {"class_type": "LoadImage", "inputs": {"image": image}},
         "2": {"class_type": "LoadImage", "inputs": {"image": depth}},
         "3": {"class_type": "RefocusLens", "inputs": {"depth": ["2", 0], "image": ["1", 0], **LENS, **(lens or {})}},
-        "4": {"class_type": "BokehSynthesize", "inputs": {"image": ["1", 0], "defocus": ["3", 0], "quality": quality,
-                                                          "highlights": 8.0, **bokeh}},
+        "4": {
+            "class_type": "BokehSynthesize",
+            "inputs": {"image": ["1", 0], "defocus": ["3", 0], "quality": quality, "highlights": 8.0, **bokeh},
+        },
         "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "test"}},
     }

@@ -3,7 +3,7 @@ import threading
 import pytest
 from PIL import Image
 
-from rackfocus.dev.errors import RunError
+from rackfocus.dev.host.errors import RunError
 
 
 def blur_prompt(name, **changes):

@@ -1,17 +1,17 @@
 """RefocusDepth in a host of its own whose models folder holds tiny depth models."""
+
 import threading
 import time
 
 import pytest
 
-from rackfocus.dev import tiny_depth
-from rackfocus.dev.errors import RunError
-from rackfocus.dev.host import Host
-from rackfocus.dev.photo import pages
-from rackfocus.dev.workflow import to_prompt
-from rackfocus.dev.workflow_build import Flow
-
-from .graphs import LENS, picture
+from rackfocus.dev.host.errors import RunError
+from rackfocus.dev.host.server import Host
+from rackfocus.dev.pictures.photo import pages
+from rackfocus.dev.tiny import depth as tiny_depth
+from rackfocus.dev.workflows.build import Flow
+from rackfocus.dev.workflows.convert import to_prompt
+from rackfocus.tests.host.graphs import LENS, picture
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +34,18 @@ def estimate(image: str, model="relative", **widgets) -> dict:
     """LoadImage -> RefocusDepth -> RefocusLens, with depth_kind linked, -> BokehSynthesize -> SaveImage; texts."""
     return {
         "1": {"class_type": "LoadImage", "inputs": {"image": image}},
-        "2": {"class_type": "RefocusDepth", "inputs": {"image": ["1", 0], "model": model, "meaning": "auto",
-                                                       "nearest_m": 0.0, **widgets}},
-        "3": {"class_type": "RefocusLens", "inputs": {**LENS, "depth": ["2", 0], "depth_kind": ["2", 1],
-                                                      "image": ["1", 0], "strength": 400.0}},
-        "4": {"class_type": "BokehSynthesize", "inputs": {"image": ["1", 0], "defocus": ["3", 0], "quality": "fast",
-                                                          "highlights": 1.0}},
+        "2": {
+            "class_type": "RefocusDepth",
+            "inputs": {"image": ["1", 0], "model": model, "meaning": "auto", "nearest_m": 0.0, **widgets},
+        },
+        "3": {
+            "class_type": "RefocusLens",
+            "inputs": {**LENS, "depth": ["2", 0], "depth_kind": ["2", 1], "image": ["1", 0], "strength": 400.0},
+        },
+        "4": {
+            "class_type": "BokehSynthesize",
+            "inputs": {"image": ["1", 0], "defocus": ["3", 0], "quality": "fast", "highlights": 1.0},
+        },
         "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "depth"}},
         "6": {"class_type": "PreviewAny", "inputs": {"source": ["2", 1]}},
         "7": {"class_type": "PreviewAny", "inputs": {"source": ["2", 2]}},
@@ -61,7 +67,7 @@ def test_a_batch_from_picture_to_bokeh_with_the_kind_linked(client, model, kind)
     assert len(made) == 3 and {p.size for p in made} == {(133, 75)} and len({p.tobytes() for p in made}) == 3
     assert text(run, "6") == text(run, "9") == kind and text(run, "7").startswith(f"{model} (depth_anything)")
     values = [value for node, value, top in steps if node == "2"]
-    assert values == sorted(values) and len({v // 100 for v in values if v < 300}) == 3   # every frame reports
+    assert values == sorted(values) and len({v // 100 for v in values if v < 300}) == 3  # every frame reports
 
 
 def test_a_workflow_may_link_the_kind(client):

@@ -1,9 +1,10 @@
 """The nodes of the Genfocus engine, on tiny random models in the host's own classes."""
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 import comfy.model_management as mm  # noqa: E402
@@ -12,22 +13,16 @@ import folder_paths  # noqa: E402
 import latent_preview  # noqa: E402
 
 import nodes as core  # noqa: E402
-from rackfocus.dev.stock_flux import stock_model  # noqa: E402
-from rackfocus.dev.tiny_genfocus import TinyClip, tiny_flux, tiny_lora, tiny_transformer, tiny_vae  # noqa: E402
-from rackfocus.nodes import BokehSynthesize, DeblurAiF, GenfocusConditioning, LoadRefocusModel  # noqa: E402
-from rackfocus.pipelines.genfocus import (  # noqa: E402
-    BOKEH,
-    DEBLUR,
-    DEBLUR_PRE,
-    generate,
-    pack,
-    read_lora,
-    unpack,
-    with_aperture,
-)
-from rackfocus.pipelines.genfocus.reference import architecture_of  # noqa: E402
-from rackfocus.pipelines.genfocus.schedule import sigmas  # noqa: E402
-from rackfocus.pipelines.optics import DefocusMap, RefocusError  # noqa: E402
+from rackfocus.dev.tiny.genfocus import TinyClip, tiny_flux, tiny_lora, tiny_transformer, tiny_vae  # noqa: E402
+from rackfocus.dev.tiny.stock_flux import stock_model  # noqa: E402
+from rackfocus.nodes.blur import BokehSynthesize, DeblurAiF  # noqa: E402
+from rackfocus.nodes.genfocus.nodes import GenfocusConditioning  # noqa: E402
+from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
+from rackfocus.pipelines.flux.reference import architecture_of  # noqa: E402
+from rackfocus.pipelines.flux.sampling import sigmas  # noqa: E402
+from rackfocus.pipelines.genfocus import BOKEH, DEBLUR, DEBLUR_PRE, generate, pack, read_lora, unpack, with_aperture  # noqa: E402
+from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
+from rackfocus.pipelines.optics import DefocusMap  # noqa: E402
 
 FAST = {"steps": 2, "seed": 5}
 
@@ -105,8 +100,18 @@ def by_reference(loras, base, setup, images, files, prompt, guidance, steps=2, s
     text, options = TinyClip({"t5xxl_min_length": 512}).encode_from_tokens_scheduled((prompt, 512))[0]
     noise = torch.randn(latents[0].shape, generator=torch.manual_seed(seed))
     weights = [read_lora(loras / f"{f}.safetensors", architecture_of(transformer)) for f in files]
-    out = generate(transformer, setup, pack(noise), grids, weights, text, options["pooled_output"], steps=steps,
-                   guidance=guidance, **settings)
+    out = generate(
+        transformer,
+        setup,
+        pack(noise),
+        grids,
+        weights,
+        text,
+        options["pooled_output"],
+        steps=steps,
+        guidance=guidance,
+        **settings,
+    )
     return base["vae"].decode(latent_format.process_out(unpack(out)))
 
 
@@ -144,8 +149,10 @@ def test_the_file_trained_with_pre_deblur_gets_a_black_picture(load, loras, base
 @pytest.mark.parametrize("size", [(250, 333), (16, 16), (17, 40)])
 def test_sizes_and_batches_are_kept(model, size):
     images = random(2, *size, 3)
-    for out in (deblur(model, images, steps=1, defocus=DefocusMap(torch.zeros(1, *size))),
-                bokeh(model, images, steps=1)):
+    for out in (
+        deblur(model, images, steps=1, defocus=DefocusMap(torch.zeros(1, *size))),
+        bokeh(model, images, steps=1),
+    ):
         assert out.shape == images.shape and not same(out[:1], out[1:])
 
 
@@ -154,7 +161,8 @@ def test_ksampler_gives_the_same_picture(model, base, task):
     """KSampler, euler and simple, with GenfocusConditioning: what the node makes with the same seed, for each frame."""
     images = torch.cat([PHOTO, PHOTO.flip(2)])
     patched, positive, negative, latent = GenfocusConditioning.execute(
-        model, images, task, "", 0.0, defocus=DEFOCUS if task == "bokeh" else None).args
+        model, images, task, "", 0.0, defocus=DEFOCUS if task == "bokeh" else None
+    ).args
     out = core.common_ksampler(patched, 5, 4, 1.0, "euler", "simple", positive, negative, latent)[0]["samples"]
     expected = (deblur if task == "deblur" else bokeh)(model, images, steps=4)
     assert same(base["vae"].decode(out), expected)
@@ -185,8 +193,17 @@ def test_the_conditioning_node_passes_on_all_it_is_given(model, base):
 def test_cfg_is_the_image_guidance_of_the_reference(model, loras, base):
     """The negative's pictures are black: all zeros, the defocus map's too, which the VAE's 0..1 has at one half."""
     blur = (DEFOCUS.radius.abs() / 100)[..., None].expand(-1, -1, -1, 3)
-    out = by_reference(loras, base, BOKEH, [PHOTO, (blur + 1) / 2], ["bokehNet"], BOKEH.prompt, 1.0,
-                       image_guidance=1.8, black=[PHOTO * 0, PHOTO * 0 + 0.5])
+    out = by_reference(
+        loras,
+        base,
+        BOKEH,
+        [PHOTO, (blur + 1) / 2],
+        ["bokehNet"],
+        BOKEH.prompt,
+        1.0,
+        image_guidance=1.8,
+        black=[PHOTO * 0, PHOTO * 0 + 0.5],
+    )
     assert same(sampled(model, base, "bokeh", cfg=1.8), out) and not same(sampled(model, base, "bokeh"), out)
 
 
@@ -238,7 +255,8 @@ def test_defocus_is_passed_on_or_estimated(model):
 
 def test_a_large_photo_is_estimated_small(model, monkeypatch):
     """genfocus does not need the estimate: it is made from at most a quarter of a megapixel, whatever the photo."""
-    from rackfocus.pipelines.optical.deconvolution import coarse
+    from rackfocus.pipelines.optical.deconvolution import estimate as coarse
+
     seen, real = [], coarse.estimate_defocus
     monkeypatch.setattr(coarse, "estimate_defocus", lambda image, **k: seen.append(image.shape) or real(image, **k))
     photo = random(1, 500, 520, 3)
@@ -279,6 +297,7 @@ def test_previews_and_one_bar_for_all_frames(model, monkeypatch):
 def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeypatch):
     before, calls = deblur(model), []
     import rackfocus.nodes.genfocus.forward as forward
+
     real = mm.throw_exception_if_processing_interrupted
 
     def check():
@@ -294,15 +313,20 @@ def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeyp
     assert torch.equal(deblur(model), before)
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"flux": None}, "no MODEL is connected"),
-    ({"clip": None}, "no CLIP is connected"),
-    ({"vae": None}, "no VAE is connected"),
-    ({"flux": stock_model(tiny_transformer(), weights=False, guidance_embed=False)},
-     r"FLUX\.1-schnell.*load FLUX\.1-dev"),
-    ({"deblur_lora": "broken.safetensors"}, r"broken\.safetensors lacks 2 tensors \(transformer\.x_embedder"),
-    ({"deblur_lora": "none", "bokeh_lora": "none"}, r"none is chosen.*deblurNet\.safetensors from nycu-cplab"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"flux": None}, "no MODEL is connected"),
+        ({"clip": None}, "no CLIP is connected"),
+        ({"vae": None}, "no VAE is connected"),
+        (
+            {"flux": stock_model(tiny_transformer(), weights=False, guidance_embed=False)},
+            r"FLUX\.1-schnell.*load FLUX\.1-dev",
+        ),
+        ({"deblur_lora": "broken.safetensors"}, r"broken\.safetensors lacks 2 tensors \(transformer\.x_embedder"),
+        ({"deblur_lora": "none", "bokeh_lora": "none"}, r"none is chosen.*deblurNet\.safetensors from nycu-cplab"),
+    ],
+)
 def test_what_is_missing_is_said(load, changes, said):
     with pytest.raises(RefocusError, match=said) as error:
         load(**changes)

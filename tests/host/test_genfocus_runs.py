@@ -1,11 +1,11 @@
 """Genfocus in a real host on the CPU, with tiny models from a pack of its own."""
+
 import numpy as np
 import pytest
 
-from rackfocus.dev.errors import RunError
-from rackfocus.dev.photo import pages
-
-from .graphs import LENS, picture, slope
+from rackfocus.dev.host.errors import RunError
+from rackfocus.dev.pictures.photo import pages
+from rackfocus.tests.host.graphs import LENS, picture, slope
 
 SIZE = (333, 250)
 
@@ -24,18 +24,44 @@ def graph(client, frames=2, size=SIZE, steps=3, seed=11):
     return {
         "1": node("LoadImage", image=photo),
         "2": node("TinyGenfocusModels"),
-        "3": node("LoadRefocusModel", engine="genfocus", deblur_lora="deblurNet.safetensors",
-                  bokeh_lora="bokehNet.safetensors", flux=["2", 0], clip=["2", 1], vae=["2", 2]),
+        "3": node(
+            "LoadRefocusModel",
+            engine="genfocus",
+            deblur_lora="deblurNet.safetensors",
+            bokeh_lora="bokehNet.safetensors",
+            flux=["2", 0],
+            clip=["2", 1],
+            vae=["2", 2],
+        ),
         "4": node("DeblurAiF", image=["1", 0], strength=1.0, model=["3", 0], steps=steps, seed=seed, defocus=["7", 0]),
         "5": node("SaveImage", images=["4", 0], filename_prefix="aif"),
         "6": node("LoadImage", image=depth),
         "7": node("RefocusLens", depth=["6", 0], image=["1", 0], **LENS),
-        "8": node("BokehSynthesize", image=["1", 0], defocus=["7", 0], quality="fast", highlights=8.0, model=["3", 0],
-                  steps=steps, seed=seed),
+        "8": node(
+            "BokehSynthesize",
+            image=["1", 0],
+            defocus=["7", 0],
+            quality="fast",
+            highlights=8.0,
+            model=["3", 0],
+            steps=steps,
+            seed=seed,
+        ),
         "9": node("SaveImage", images=["8", 0], filename_prefix="bokeh"),
         "10": node("GenfocusConditioning", model=["3", 0], image=["1", 0], task="deblur", prompt="", guidance=0.0),
-        "11": node("KSampler", model=["10", 0], positive=["10", 1], negative=["10", 2], latent_image=["10", 3],
-                   seed=seed, steps=steps, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=1.0),
+        "11": node(
+            "KSampler",
+            model=["10", 0],
+            positive=["10", 1],
+            negative=["10", 2],
+            latent_image=["10", 3],
+            seed=seed,
+            steps=steps,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+        ),
         "12": node("VAEDecode", samples=["11", 0], vae=["2", 2]),
         "13": node("ImageCrop", image=["12", 0], width=size[0], height=size[1], x=0, y=0),
         "14": node("SaveImage", images=["13", 0], filename_prefix="ksampler"),
@@ -96,8 +122,19 @@ def test_the_model_is_bit_identical_after_a_cancel(client):
         "2": node("TinyGenfocusModels"),
         "20": node("CLIPTextEncode", clip=["2", 1], text="a street"),
         "21": node("EmptySD3LatentImage", width=64, height=48, batch_size=1),
-        "22": node("KSampler", model=["2", 0], positive=["20", 0], negative=["20", 0], latent_image=["21", 0], seed=1,
-                   steps=3, cfg=1.0, sampler_name="euler", scheduler="simple", denoise=1.0),
+        "22": node(
+            "KSampler",
+            model=["2", 0],
+            positive=["20", 0],
+            negative=["20", 0],
+            latent_image=["21", 0],
+            seed=1,
+            steps=3,
+            cfg=1.0,
+            sampler_name="euler",
+            scheduler="simple",
+            denoise=1.0,
+        ),
         "23": node("VAEDecode", samples=["22", 0], vae=["2", 2]),
         "24": node("SaveImage", images=["23", 0], filename_prefix="plain"),
     }

@@ -1,11 +1,12 @@
 """FLUX's text as published: T5 at 512 tokens, with the host's own tokenizer."""
-from rackfocus.dev.comfy_library import use_comfy
+
+from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 import comfy.sd  # noqa: E402
 from comfy.text_encoders.flux import FluxTokenizer  # noqa: E402
 
-from rackfocus.nodes.genfocus.encode import encode_text  # noqa: E402
+from rackfocus.nodes.genfocus.prepare import encode_text  # noqa: E402
 
 
 class Clip(comfy.sd.CLIP):
@@ -25,7 +26,7 @@ class Clip(comfy.sd.CLIP):
 
 def test_t5_gets_512_tokens_and_clip_77():
     clip = Clip()
-    (tokens, options), = encode_text(clip, "a sharp photo", 3.5)
+    ((tokens, options),) = encode_text(clip, "a sharp photo", 3.5)
     assert [len(row) for row in tokens["t5xxl"]] == [512] and [len(row) for row in tokens["l"]] == [77]
     assert options == {"pooled_output": "pooled", "guidance": 3.5}
     assert clip.tokenizer_options == {}  # the artist's own is not changed

@@ -1,15 +1,15 @@
 """The Genfocus workflows as they are shipped, in a real host with tiny models in place of the files they name."""
+
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rackfocus.dev.genfocus_workflows import GENFOCUS
-from rackfocus.dev.graph_picture import draw
-from rackfocus.dev.workflow import NEVER, load, to_prompt
-
-from .graphs import picture
+from rackfocus.dev.workflows.convert import NEVER, load, to_prompt
+from rackfocus.dev.workflows.drawing import draw
+from rackfocus.dev.workflows.genfocus import GENFOCUS
+from rackfocus.tests.host.graphs import picture
 
 SIZE = (90, 65)  # sides that are not in whole tokens
 LOADERS = {"UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}  # what TinyGenfocusModels gives in their place
@@ -67,8 +67,10 @@ def shape(size):
 
 def test_deblur_and_the_sampler_make_the_same_picture(root, client):
     """The photo's size is kept; the core's sampler at the same seed and steps gives what the node gives."""
-    node, sampler = (run(client, tiny(to_prompt(read(root, n), client.object_info())))
-                     for n in ("genfocus_deblur", "genfocus_sampler"))
+    node, sampler = (
+        run(client, tiny(to_prompt(read(root, n), client.object_info())))
+        for n in ("genfocus_deblur", "genfocus_sampler")
+    )
     (a,), (b,) = node.values(), sampler.values()
     assert a.shape == b.shape == shape(SIZE) and np.abs(a - b).max() <= 1
     assert np.abs(a - np.asarray(picture(*SIZE), int)).mean() > 3
@@ -79,7 +81,7 @@ def test_refocus_saves_both_engines_side_by_side(root, client):
     learned, optical, both = (made[f"refocused_{n}"] for n in ("genfocus", "optical", "compared"))
     assert learned.shape == optical.shape == shape(SIZE)
     assert np.abs(learned - optical).mean() > 3
-    assert np.array_equal(both[:, :SIZE[0]], learned) and np.array_equal(both[:, -SIZE[0]:], optical)
+    assert np.array_equal(both[:, : SIZE[0]], learned) and np.array_equal(both[:, -SIZE[0] :], optical)
     assert both.shape[1] == 2 * SIZE[0] + 8
 
 

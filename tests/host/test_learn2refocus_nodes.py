@@ -1,10 +1,11 @@
 """The nodes of the learn2refocus engine, on the golden data's tiny SVD in the host's own classes."""
+
 import shutil
 
 import pytest
 import torch
 
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 import comfy.model_management as mm  # noqa: E402
@@ -12,13 +13,14 @@ import comfy.utils  # noqa: E402
 import folder_paths  # noqa: E402
 import latent_preview  # noqa: E402
 
-from rackfocus.dev.tiny_svd import GOLDEN, tiny_clip_vision, tiny_vae, use_tiny_svd  # noqa: E402
+from rackfocus.dev.tiny.svd import GOLDEN, tiny_clip_vision, tiny_vae, use_tiny_svd  # noqa: E402
+from rackfocus.nodes.learn2refocus.nodes import RefocusPositionSweep  # noqa: E402
 from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.nodes.stack import FocalStackGenerate  # noqa: E402
-from rackfocus.nodes.sweep import RefocusPositionSweep  # noqa: E402
+from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
 from rackfocus.pipelines.learn2refocus import resize  # noqa: E402
 from rackfocus.pipelines.optical import render_bokeh  # noqa: E402
-from rackfocus.pipelines.optics import DefocusMap, RefocusError  # noqa: E402
+from rackfocus.pipelines.optics import DefocusMap  # noqa: E402
 
 WIDGETS = {"frames": 9, "strength": 30.0, "depth_kind": "auto", "quality": "fast", "highlights": 8.0}
 FAST = {"steps": 1, "seed": 5, "input_position": "4", "max_megapixels": 0.005}
@@ -62,8 +64,9 @@ def base(unets):
 @pytest.fixture
 def load(base):
     def load(**changes):
-        return LoadRefocusModel.execute("learn2refocus", **{"refocus_unet": "unet.safetensors", **base,
-                                                            **changes}).args[0]
+        return LoadRefocusModel.execute(
+            "learn2refocus", **{"refocus_unet": "unet.safetensors", **base, **changes}
+        ).args[0]
 
     return load
 
@@ -94,10 +97,21 @@ def test_a_batch_makes_one_stack_each(model):
     assert len(info.splitlines()) == 2
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("input_position", "5"), ("steps", 2), ("guidance", 1.0), ("seed", 6), ("max_megapixels", 0.5),
-    ("frame_size", "model"), ("decode_chunk", 4), ("keep_input", True), ("detail", 0.5), ("clip_range", "as trained"),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("input_position", "5"),
+        ("steps", 2),
+        ("guidance", 1.0),
+        ("seed", 6),
+        ("max_megapixels", 0.5),
+        ("frame_size", "model"),
+        ("decode_chunk", 4),
+        ("keep_input", True),
+        ("detail", 0.5),
+        ("clip_range", "as trained"),
+    ],
+)
 def test_every_widget_has_an_effect(model, name, value):
     assert difference(stacks(model, **{name: value})[0][0], stacks(model)[0][0]) > 1e-4
 
@@ -111,8 +125,14 @@ def test_the_published_values_are_the_defaults():
 
 def test_what_the_optical_engine_reads_is_left_aside(model):
     before = stacks(model)[0][0]
-    for change in ({"frames": 3}, {"strength": 90.0}, {"quality": "best"}, {"highlights": 1.0},
-                   {"aperture": torch.ones(1, 8, 8)}, {"depth": torch.ones(1, 8, 8)}):
+    for change in (
+        {"frames": 3},
+        {"strength": 90.0},
+        {"quality": "best"},
+        {"highlights": 1.0},
+        {"aperture": torch.ones(1, 8, 8)},
+        {"depth": torch.ones(1, 8, 8)},
+    ):
         assert torch.equal(stacks(model, **change)[0][0], before), change
 
 
@@ -130,6 +150,7 @@ def test_the_models_size(model):
 
 # The automatic position
 
+
 def slope(focus: float):
     """A photo focused there and its depth in metres, 5 cm to infinity."""
     dioptres = torch.linspace(0, 20, 133).expand(1, 75, 133)
@@ -143,8 +164,9 @@ def test_the_position_is_found_from_depth_in_metres(model, focus):
     found = int(info.split()[2])
     assert abs(found - 8 * (1 - focus / 20)) <= 1
     by_hand = stacks(model, photo, input_position=str(found))[0][0]
-    assert torch.equal(stacks(model, photo, input_position="automatic", depth=1 / metres,
-                              depth_kind="inverse_metres")[0][0], by_hand)
+    assert torch.equal(
+        stacks(model, photo, input_position="automatic", depth=1 / metres, depth_kind="inverse_metres")[0][0], by_hand
+    )
 
 
 def test_each_photo_of_a_batch_has_its_own(model):
@@ -154,12 +176,15 @@ def test_each_photo_of_a_batch_has_its_own(model):
     assert first < 3 < 6 < second
 
 
-@pytest.mark.parametrize(("inputs", "said"), [
-    ({}, "no depth map is connected"),
-    ({"depth": random(1, 75, 133)}, "is disparity without a scale"),
-    ({"depth": random(1, 75, 133), "depth_kind": "inverted"}, "is inverted without a scale"),
-    ({"depth": random(3, 75, 133) + 1, "depth_kind": "metres"}, "depth has 3 frames and image has 1"),
-])
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({}, "no depth map is connected"),
+        ({"depth": random(1, 75, 133)}, "is disparity without a scale"),
+        ({"depth": random(1, 75, 133), "depth_kind": "inverted"}, "is inverted without a scale"),
+        ({"depth": random(3, 75, 133) + 1, "depth_kind": "metres"}, "depth has 3 frames and image has 1"),
+    ],
+)
 def test_automatic_says_what_it_needs(model, inputs, said):
     with pytest.raises(RefocusError, match=said) as error:
         stacks(model, input_position="automatic", **inputs)
@@ -177,13 +202,13 @@ def sweep(model, image=WIDE, **inputs):
 
 
 def test_the_sheet_shows_all_nine_starts(model):
-    sheet, = sweep(model)
-    high, wide = 20, 40   # 64 x 128 at 40 pixels
+    (sheet,) = sweep(model)
+    high, wide = 20, 40  # 64 x 128 at 40 pixels
     assert sheet.shape == (1, 9 * high, 9 * wide, 3)
-    cells = sheet[0].unflatten(0, (9, high)).unflatten(2, (9, wide)).movedim(2, 1)   # [row, frame, y, x, 3]
+    cells = sheet[0].unflatten(0, (9, high)).unflatten(2, (9, wide)).movedim(2, 1)  # [row, frame, y, x, 3]
     inside = (slice(None), slice(2, -2), slice(2, -2))
     for position in (0, 8):
-        stack, = stacks(model, WIDE, input_position=str(position), guidance=1.0)[0]
+        (stack,) = stacks(model, WIDE, input_position=str(position), guidance=1.0)[0]
         assert difference(cells[position][inside], resize(stack, high, wide)[inside]) < 1e-4
     white = (cells[:, :, 0] == 1).all(-1).all(-1)
     assert torch.equal(white, torch.eye(9, dtype=torch.bool))
@@ -193,11 +218,13 @@ def test_the_sheet_shows_all_nine_starts(model):
 
 def test_the_sweep_needs_this_engine():
     from rackfocus.pipelines.engines import RefocusModel
+
     with pytest.raises(RefocusError, match="engine is optical, but learn2refocus is needed"):
         sweep(RefocusModel("optical"))
 
 
 # With the host
+
 
 def test_previews_and_one_bar_for_all_photos(model, monkeypatch):
     seen = []
@@ -252,12 +279,15 @@ def test_the_input_is_not_written_to(model):
     assert torch.equal(photo, PHOTO)
 
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"refocus_unet": "none"}, r"none is chosen in refocus_unet.*diffusion_pytorch_model.*tedlasai/learn2refocus"),
-    ({"refocus_unet": "vae.safetensors"}, r"vae\.safetensors is SVD's VAE, but learn2refocus's UNet"),
-    ({"clip_vision": None}, "no CLIP_VISION is connected"),
-    ({"vae": None}, "no VAE is connected"),
-])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"refocus_unet": "none"}, r"none is chosen in refocus_unet.*diffusion_pytorch_model.*tedlasai/learn2refocus"),
+        ({"refocus_unet": "vae.safetensors"}, r"vae\.safetensors is SVD's VAE, but learn2refocus's UNet"),
+        ({"clip_vision": None}, "no CLIP_VISION is connected"),
+        ({"vae": None}, "no VAE is connected"),
+    ],
+)
 def test_what_is_missing_or_wrong_is_said(load, changes, said):
     with pytest.raises(RefocusError, match=said) as error:
         load(**changes)

@@ -1,17 +1,17 @@
 """learn2refocus in a real host on the CPU, with tiny models from a pack of its own."""
+
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rackfocus.dev.errors import RunError
-from rackfocus.dev.host import Host
-from rackfocus.dev.make_workflows import UNET
-from rackfocus.dev.photo import motorcycle, pages
-from rackfocus.dev.workflow import load, to_prompt
-
-from .graphs import picture
+from rackfocus.dev.host.errors import RunError
+from rackfocus.dev.host.server import Host
+from rackfocus.dev.pictures.photo import motorcycle, pages
+from rackfocus.dev.workflows.convert import load, to_prompt
+from rackfocus.dev.workflows.optical import UNET
+from rackfocus.tests.host.graphs import picture
 
 SIZE = (333, 250)
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "learn2refocus"
@@ -43,14 +43,28 @@ def graph(client, photos=1, **stack) -> dict:
     return {
         "1": node("LoadImage", image=image),
         "2": node("TinySvdModels"),
-        "3": node("LoadRefocusModel", engine="learn2refocus", refocus_unet="refocus.safetensors",
-                  clip_vision=["2", 1], vae=["2", 2]),
-        "4": node("FocalStackGenerate", image=["1", 0], frames=9, strength=30.0, depth_kind="auto", quality="fast",
-                  highlights=8.0, model=["3", 0], **{"input_position": "4", "steps": 3, "max_megapixels": 0.02,
-                                                     "keep_input": True, **stack}),
+        "3": node(
+            "LoadRefocusModel",
+            engine="learn2refocus",
+            refocus_unet="refocus.safetensors",
+            clip_vision=["2", 1],
+            vae=["2", 2],
+        ),
+        "4": node(
+            "FocalStackGenerate",
+            image=["1", 0],
+            frames=9,
+            strength=30.0,
+            depth_kind="auto",
+            quality="fast",
+            highlights=8.0,
+            model=["3", 0],
+            **{"input_position": "4", "steps": 3, "max_megapixels": 0.02, "keep_input": True, **stack},
+        ),
         "5": node("SaveImage", images=["4", 0], filename_prefix="stack"),
-        "6": node("SelectFocusFrame", stack=["4", 0], select_by="position", position=0.5, focus_x=0.5, focus_y=0.5,
-                  blend=True),
+        "6": node(
+            "SelectFocusFrame", stack=["4", 0], select_by="position", position=0.5, focus_x=0.5, focus_y=0.5, blend=True
+        ),
         "7": node("SaveImage", images=["6", 0], filename_prefix="selected"),
         "8": node("StackFuse", stack=["4", 0], method="pyramid", first=0, last=-1, align=False),
         "9": node("SaveImage", images=["8", 0], filename_prefix="fused"),
@@ -76,11 +90,11 @@ def test_the_whole_graph(client):
     assert {p.size for p in stack + selected + fused} == {SIZE}
     assert len({p.tobytes() for p in stack}) == 9
     photo = np.asarray(picture(*SIZE, 0), dtype=int)
-    for kept in (stack[4], selected[0]):   # keep_input: the photo at its own position
+    for kept in (stack[4], selected[0]):  # keep_input: the photo at its own position
         assert np.array_equal(np.asarray(kept.convert("RGB"), dtype=int), photo)
     assert fused[0].tobytes() not in {p.tobytes() for p in stack}
     assert run.outputs["10"]["text"] == ["input position 4 (focused at about 10 cm)"]
-    assert len(previews) >= 3 and all(b"\xff\xd8" in p[:200] for p in previews)   # JPEG
+    assert len(previews) >= 3 and all(b"\xff\xd8" in p[:200] for p in previews)  # JPEG
     assert {v for v, top in progress["4"] if top == 12} >= {1, 2, 3, 12}
 
 

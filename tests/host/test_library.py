@@ -2,11 +2,11 @@ import subprocess
 import sys
 
 CODE = """
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev.host.library import use_comfy
 use_comfy()
 import comfy.model_management as mm
 import nodes, torchvision
-from rackfocus.dev.paths import COMFY
+from rackfocus.dev.host.paths import COMFY
 assert nodes.__file__.startswith(COMFY), nodes.__file__
 print(mm.get_torch_device(), "KSampler" in nodes.NODE_CLASS_MAPPINGS, len(torchvision.__version__) > 0)
 """

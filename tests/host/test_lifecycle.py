@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from rackfocus.dev.host import Host, HostError
-from rackfocus.dev.paths import DEV, PYTHON
+from rackfocus.dev.host.paths import DEV, PYTHON
+from rackfocus.dev.host.server import Host, HostError
 
 
 def gone(group):

@@ -1,6 +1,6 @@
 import requests
 
-from rackfocus.dev.node_rules import node_classes
+from rackfocus.dev.host.node_rules import node_classes
 
 
 def ours(object_info):

@@ -1,14 +1,14 @@
 """Graphs run through the HTTP API of a real host."""
+
 import threading
 import time
 import uuid
 
 import pytest
 
-from rackfocus.dev.errors import RunError
-from rackfocus.dev.photo import pages
-
-from .graphs import picture, refocus, slope
+from rackfocus.dev.host.errors import RunError
+from rackfocus.dev.pictures.photo import pages
+from rackfocus.tests.host.graphs import picture, refocus, slope
 
 
 def test_a_batch_and_one_depth_map(client):
@@ -73,12 +73,15 @@ def test_cancel_returns_within_two_seconds_and_the_next_run_works(client):
     assert client.pictures(client.run(refocus(*small)), "5")
 
 
-@pytest.mark.parametrize("lens, said", [
-    ({"focus_x": 1.2}, "bigger than max"),
-    ({"strength": -3.0}, "smaller than min"),
-    ({"depth_kind": "depthiness"}, "one of auto, disparity"),
-    ({"focus_by": "mask"}, "no focus_mask is connected"),
-])
+@pytest.mark.parametrize(
+    "lens, said",
+    [
+        ({"focus_x": 1.2}, "bigger than max"),
+        ({"strength": -3.0}, "smaller than min"),
+        ({"depth_kind": "depthiness"}, "one of auto, disparity"),
+        ({"focus_by": "mask"}, "no focus_mask is connected"),
+    ],
+)
 def test_wrong_values_are_refused_in_a_sentence(client, lens, said):
     image, depth = client.upload(picture(64, 48), "small.png"), client.upload(slope(64, 48), "small_depth.png")
     with pytest.raises(RunError, match=said):

@@ -1,9 +1,10 @@
 """Every widget of every node changes what comes out: a control without effect is a defect."""
+
 import pytest
 import torch
 
-from rackfocus.dev import tiny_depth
-from rackfocus.dev.comfy_library import use_comfy
+from rackfocus.dev.host.library import use_comfy
+from rackfocus.dev.tiny import depth as tiny_depth
 
 use_comfy()
 from rackfocus.nodes import NODES  # noqa: E402
@@ -40,60 +41,133 @@ RELATIVE = {"lens": "camera", "depth_kind": "disparity"}
 CHANGES = {
     "LoadRefocusModel": {},
     "ApertureShapeMask": {
-        "shape": ("heart", {}), "blades": (6, {}), "roundness": (0.5, {"blades": 5}), "rotation": (20.0, {"blades": 5}),
-        "squeeze": (2.0, {}), "inner": (0.9, {"shape": "ring"}), "offset": (0.9, {"shape": "cats_eye"}),
+        "shape": ("heart", {}),
+        "blades": (6, {}),
+        "roundness": (0.5, {"blades": 5}),
+        "rotation": (20.0, {"blades": 5}),
+        "squeeze": (2.0, {}),
+        "inner": (0.9, {"shape": "ring"}),
+        "offset": (0.9, {"shape": "cats_eye"}),
         "image": (random(1, 20, 30, 3), {}),
     },
     "RefocusDepth": {
-        "image": (1 - IMAGE, {}), "model": ("metric", {}), "meaning": ("metres", {}), "nearest_m": (2.0, {}),
+        "image": (1 - IMAGE, {}),
+        "model": ("metric", {}),
+        "meaning": ("metres", {}),
+        "nearest_m": (2.0, {}),
     },
     "RefocusLens": {
-        "depth": (DEPTH.flip(2), {}), "depth_kind": ("inverted", {}), "focus_by": ("automatic", {}),
-        "focus_x": (0.9, {}), "focus_y": (0.05, {}), "focus_distance": (5.0, {"focus_by": "distance"}),
-        "lens": ("camera", {}), "strength": (60.0, {}), "focal_mm": (85.0, RELATIVE), "f_number": (8.0, RELATIVE),
-        "sensor_mm": (24.0, RELATIVE), "scene_near": (2.0, RELATIVE), "scene_far": (30.0, RELATIVE),
-        "near_factor": (0.0, {"focus_x": 0.02}), "far_factor": (0.0, {}), "in_focus_range": (0.3, {}),
-        "focus_mask": (MASK, {"focus_by": "mask", "focus_mask": 1 - MASK}), "image": (IMAGE, {}),
+        "depth": (DEPTH.flip(2), {}),
+        "depth_kind": ("inverted", {}),
+        "focus_by": ("automatic", {}),
+        "focus_x": (0.9, {}),
+        "focus_y": (0.05, {}),
+        "focus_distance": (5.0, {"focus_by": "distance"}),
+        "lens": ("camera", {}),
+        "strength": (60.0, {}),
+        "focal_mm": (85.0, RELATIVE),
+        "f_number": (8.0, RELATIVE),
+        "sensor_mm": (24.0, RELATIVE),
+        "scene_near": (2.0, RELATIVE),
+        "scene_far": (30.0, RELATIVE),
+        "near_factor": (0.0, {"focus_x": 0.02}),
+        "far_factor": (0.0, {}),
+        "in_focus_range": (0.3, {}),
+        "focus_mask": (MASK, {"focus_by": "mask", "focus_mask": 1 - MASK}),
+        "image": (IMAGE, {}),
     },
     "RefocusRack": {
-        "depth": (DEPTH.flip(2), {}), "depth_kind": ("inverted", {}), "keyframes": ("0: 0.1, 0.1; 3: 2.5m", {}),
-        "frames": (3, {}), "easing": ("linear", {}), "strength": (60.0, {}), "scene_near": (2.0, IN_METRES),
-        "scene_far": (30.0, IN_METRES), "near_factor": (0.0, {}), "far_factor": (0.0, {}), "in_focus_range": (0.3, {}),
+        "depth": (DEPTH.flip(2), {}),
+        "depth_kind": ("inverted", {}),
+        "keyframes": ("0: 0.1, 0.1; 3: 2.5m", {}),
+        "frames": (3, {}),
+        "easing": ("linear", {}),
+        "strength": (60.0, {}),
+        "scene_near": (2.0, IN_METRES),
+        "scene_far": (30.0, IN_METRES),
+        "near_factor": (0.0, {}),
+        "far_factor": (0.0, {}),
+        "in_focus_range": (0.3, {}),
         "image": (random(1, 96, 128, 3), {}),
     },
     "BokehSynthesize": {
-        "image": (1 - IMAGE, {}), "defocus": (DefocusMap(-DEFOCUS.radius), {}), "quality": ("fast", {}),
-        "highlights": (1.0, {}), "cats_eye": (1.0, {}), "spherical": (1.0, {}), "chromatic": (30.0, {}),
-        "aperture": (HALF, {}), "background": (random(1, 48, 64, 3, seed=3), {}),
+        "image": (1 - IMAGE, {}),
+        "defocus": (DefocusMap(-DEFOCUS.radius), {}),
+        "quality": ("fast", {}),
+        "highlights": (1.0, {}),
+        "cats_eye": (1.0, {}),
+        "spherical": (1.0, {}),
+        "chromatic": (30.0, {}),
+        "aperture": (HALF, {}),
+        "background": (random(1, 48, 64, 3, seed=3), {}),
     },
     "DeblurAiF": {
-        "image": (1 - IMAGE, {}), "strength": (0.0, {"defocus": DefocusMap(torch.full((1, 48, 64), 2.0))}),
+        "image": (1 - IMAGE, {}),
+        "strength": (0.0, {"defocus": DefocusMap(torch.full((1, 48, 64), 2.0))}),
         "defocus": (DefocusMap(torch.full((1, 48, 64), 2.0)), {}),
         "aperture": (HALF, {"defocus": DefocusMap(torch.full((1, 48, 64), 3.0))}),
     },
     "FocalStackGenerate": {
-        "image": (1 - IMAGE, {}), "frames": (5, {}), "strength": (90.0, {}), "depth_kind": ("inverted", {}),
-        "quality": ("best", {}), "highlights": (1.0, {}), "depth": (DEPTH.flip(2), {}),
+        "image": (1 - IMAGE, {}),
+        "frames": (5, {}),
+        "strength": (90.0, {}),
+        "depth_kind": ("inverted", {}),
+        "quality": ("best", {}),
+        "highlights": (1.0, {}),
+        "depth": (DEPTH.flip(2), {}),
         "aperture": (HALF, {}),
     },
     "SelectFocusFrame": {
-        "stack": (1 - STACK, {}), "select_by": ("point", {"position": 0.1}), "position": (0.2, {}),
-        "focus_x": (0.1, {"select_by": "point"}), "focus_y": (0.1, {"select_by": "point"}),
+        "stack": (1 - STACK, {}),
+        "select_by": ("point", {"position": 0.1}),
+        "position": (0.2, {}),
+        "focus_x": (0.1, {"select_by": "point"}),
+        "focus_y": (0.1, {"select_by": "point"}),
         "blend": (False, {"position": 0.3}),
     },
     "StackFuse": {
-        "stack": (1 - STACK, {}), "method": ("average", {}), "first": (1, {}), "last": (1, {}), "align": (True, {}),
+        "stack": (1 - STACK, {}),
+        "method": ("average", {}),
+        "first": (1, {}),
+        "last": (1, {}),
+        "align": (True, {}),
     },
 }
 # What only the genfocus engine reads: see test_genfocus_nodes.py.
-GENFOCUS = {"prompt", "steps", "guidance", "seed", "tiling", "pre_deblurred", "flux", "clip", "vae", "deblur_lora",
-            "bokeh_lora", "aperture_lora"}
+GENFOCUS = {
+    "prompt",
+    "steps",
+    "guidance",
+    "seed",
+    "tiling",
+    "pre_deblurred",
+    "flux",
+    "clip",
+    "vae",
+    "deblur_lora",
+    "bokeh_lora",
+    "aperture_lora",
+}
 # What only the learn2refocus engine reads: see test_learn2refocus_nodes.py.
-LEARN2REFOCUS = {"input_position", "steps", "guidance", "seed", "max_megapixels", "frame_size", "decode_chunk",
-                 "keep_input", "detail", "clip_range", "refocus_unet", "clip_vision", "vae"}
+LEARN2REFOCUS = {
+    "input_position",
+    "steps",
+    "guidance",
+    "seed",
+    "max_megapixels",
+    "frame_size",
+    "decode_chunk",
+    "keep_input",
+    "detail",
+    "clip_range",
+    "refocus_unet",
+    "clip_vision",
+    "vae",
+}
 # What must be connected or differs from the widget's default.
 BASE = {
-    "LoadRefocusModel": {}, "ApertureShapeMask": {},
+    "LoadRefocusModel": {},
+    "ApertureShapeMask": {},
     "RefocusDepth": {"image": IMAGE, "model": "relative"},
     "RefocusLens": {"depth": DEPTH},
     "RefocusRack": {"depth": DEPTH, "keyframes": "0: 0.1, 0.1; 3: 0.9, 0.9"},
@@ -142,6 +216,7 @@ def same(a, b) -> bool:
 @pytest.fixture(autouse=True)
 def previews(monkeypatch, tmp_path):
     import folder_paths
+
     monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
 
 
@@ -182,7 +257,7 @@ def test_every_input_has_an_effect(node_id, name):
 
 def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
-        if node_id in ("GenfocusConditioning", "RefocusPositionSweep"):   # of one engine alone: tested with it
+        if node_id in ("GenfocusConditioning", "RefocusPositionSweep"):  # of one engine alone: tested with it
             continue
         inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS - LEARN2REFOCUS
         assert inputs == set(CHANGES[node_id]) - {"model"}, node_id
@@ -190,6 +265,7 @@ def test_no_input_is_left_out():
 
 def test_model_inputs_choose_the_engine():
     from rackfocus.pipelines.engines import RefocusModel
+
     model = run("LoadRefocusModel")[0]
     assert model.engine == "optical"
     for node_id in ("BokehSynthesize", "DeblurAiF", "FocalStackGenerate"):
@@ -206,8 +282,14 @@ def test_an_engine_without_its_files_says_what_to_get():
         said = node.validate_inputs(engine=name, deblur_lora="a.safetensors", refocus_unet="a.safetensors")
         assert (said is True) == engine.ready
     said = node.validate_inputs(engine="genfocus")
-    for part in ("deblurNet.safetensors", "nycu-cplab/Genfocus-Model", "463,703,368 bytes", "Apache-2.0",
-                 "models/loras", "size unknown"):
+    for part in (
+        "deblurNet.safetensors",
+        "nycu-cplab/Genfocus-Model",
+        "463,703,368 bytes",
+        "Apache-2.0",
+        "models/loras",
+        "size unknown",
+    ):
         assert part in said
     assert "\n" not in said
     with pytest.raises(ValueError, match=r"none is chosen in refocus_unet.*checkpoint-200000/unet/.*tedlasai"):
@@ -226,8 +308,15 @@ def test_depth_lists_the_models_and_says_what_to_get(depth_models, tmp_path):
     depth_models(tmp_path)
     assert options() == ["none installed"]
     said = node.validate_inputs(model="none installed")
-    for part in ("depth_anything_v2_vits_fp16.safetensors", "Kijai/DepthAnythingV2-safetensors", "49,595,202 bytes",
-                 "cc-by-4.0", "into models/refocus", "Depth Pro", "config.json"):
+    for part in (
+        "depth_anything_v2_vits_fp16.safetensors",
+        "Kijai/DepthAnythingV2-safetensors",
+        "49,595,202 bytes",
+        "cc-by-4.0",
+        "into models/refocus",
+        "Depth Pro",
+        "config.json",
+    ):
         assert part in said
     assert "\n" not in said
     with pytest.raises(ValueError, match="no depth model is installed"):
@@ -238,8 +327,14 @@ def test_depth_goes_to_the_lens_with_its_kind():
     clip = torch.cat([IMAGE, 1 - IMAGE])
     depth, kind, info = run("RefocusDepth", image=clip, model="metric")
     assert depth.shape == (2, 48, 64) and kind == "metres" and info.startswith("metric (depth_anything): metres")
-    lens = run("RefocusLens", depth=depth, depth_kind=kind, image=clip, focus_by="distance",
-               focus_distance=float(depth.median()))
+    lens = run(
+        "RefocusLens",
+        depth=depth,
+        depth_kind=kind,
+        image=clip,
+        focus_by="distance",
+        focus_distance=float(depth.median()),
+    )
     assert lens[0].radius.shape == (2, 48, 64) and float(lens[0].radius.min()) < 0 < float(lens[0].radius.max())
     assert run("RefocusDepth", image=clip, model="relative")[1] == "disparity"
     assert run("RefocusDepth", image=clip, model="relative", nearest_m=3.0)[1] == "inverse_metres"
@@ -249,6 +344,7 @@ def test_depth_leaves_no_model_behind():
     import gc
 
     import comfy.model_management as mm
+
     run("RefocusDepth", **BASE["RefocusDepth"])
     gc.collect()
     assert not [m for m in mm.current_loaded_models if m.model is not None]
@@ -293,57 +389,74 @@ def test_keyframes_are_checked_before_anything_runs():
 
 def test_inputs_are_not_written_to():
     image, depth, stack = IMAGE.clone(), DEPTH.clone(), STACK.clone()
-    for node_id in ("RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate",
-                    "StackFuse"):
+    for node_id in (
+        "RefocusDepth",
+        "RefocusLens",
+        "RefocusRack",
+        "BokehSynthesize",
+        "DeblurAiF",
+        "FocalStackGenerate",
+        "StackFuse",
+    ):
         run(node_id, **BASE[node_id])
     assert torch.equal(image, IMAGE) and torch.equal(depth, DEPTH) and torch.equal(stack, STACK)
 
 
 def test_alpha_is_dropped():
     with_alpha = torch.cat([IMAGE, torch.rand(1, 48, 64, 1)], -1)
-    assert same(run("BokehSynthesize", image=with_alpha, defocus=DEFOCUS),
-                run("BokehSynthesize", image=IMAGE, defocus=DEFOCUS))
+    assert same(
+        run("BokehSynthesize", image=with_alpha, defocus=DEFOCUS), run("BokehSynthesize", image=IMAGE, defocus=DEFOCUS)
+    )
 
 
-@pytest.mark.parametrize("node_id, wrong, said", [
-    ("RefocusDepth", {"image": {"samples": 0}, "model": "relative"}, "latent"),
-    ("RefocusDepth", {"image": IMAGE[:0], "model": "relative"}, "empty batch"),
-    ("RefocusDepth", {"image": IMAGE, "model": "gone"}, "one of metric, relative"),
-    ("RefocusLens", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
-    ("RefocusLens", {"depth": torch.full((1, 4, 4), float("nan"))}, "NaN"),
-    ("RefocusLens", {"depth": torch.zeros(0, 4, 4, 3)}, "empty"),
-    ("RefocusLens", {"depth": DEPTH, "focus_x": 1.5}, "outside the picture"),
-    ("RefocusLens", {"depth": DEPTH, "strength": -1.0}, "strength"),
-    ("RefocusLens", {"depth": DEPTH, "focus_by": "mask"}, "no focus_mask"),
-    ("RefocusLens", {"depth": DEPTH, "lens": "camera", "scene_near": 9.0, "scene_far": 3.0}, "under the far"),
-    ("RefocusLens", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
-    ("RefocusRack", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
-    ("RefocusRack", {"depth": DEPTH, "keyframes": "0 0.5, 0.5"}, "line 1 reads '0 0.5, 0.5'"),
-    ("RefocusRack", {"depth": DEPTH, "keyframes": ""}, "no keyframe"),
-    ("RefocusRack", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
-    ("RefocusRack", {"depth": torch.ones(30, 8, 8), "frames": 4}, "frames is 4"),
-    ("BokehSynthesize", {"image": {"samples": 0}, "defocus": DEFOCUS}, "latent"),
-    ("BokehSynthesize", {"image": IMAGE[:0], "defocus": DEFOCUS}, "empty batch"),
-    ("BokehSynthesize", {"image": IMAGE, "defocus": DEFOCUS, "aperture": MASK * 0}, "all black"),
-    ("DeblurAiF", {"image": IMAGE[:0]}, "empty batch"),
-    ("FocalStackGenerate", {"image": IMAGE}, "no depth map"),
-    ("SelectFocusFrame", {"stack": IMAGE[:0]}, "empty batch"),
-    ("StackFuse", {"stack": STACK, "first": 7}, "first"),
-    ("StackFuse", {"stack": STACK[:0]}, "empty batch"),
-])
+@pytest.mark.parametrize(
+    "node_id, wrong, said",
+    [
+        ("RefocusDepth", {"image": {"samples": 0}, "model": "relative"}, "latent"),
+        ("RefocusDepth", {"image": IMAGE[:0], "model": "relative"}, "empty batch"),
+        ("RefocusDepth", {"image": IMAGE, "model": "gone"}, "one of metric, relative"),
+        ("RefocusLens", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
+        ("RefocusLens", {"depth": torch.full((1, 4, 4), float("nan"))}, "NaN"),
+        ("RefocusLens", {"depth": torch.zeros(0, 4, 4, 3)}, "empty"),
+        ("RefocusLens", {"depth": DEPTH, "focus_x": 1.5}, "outside the picture"),
+        ("RefocusLens", {"depth": DEPTH, "strength": -1.0}, "strength"),
+        ("RefocusLens", {"depth": DEPTH, "focus_by": "mask"}, "no focus_mask"),
+        ("RefocusLens", {"depth": DEPTH, "lens": "camera", "scene_near": 9.0, "scene_far": 3.0}, "under the far"),
+        ("RefocusLens", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
+        ("RefocusRack", {"depth": {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
+        ("RefocusRack", {"depth": DEPTH, "keyframes": "0 0.5, 0.5"}, "line 1 reads '0 0.5, 0.5'"),
+        ("RefocusRack", {"depth": DEPTH, "keyframes": ""}, "no keyframe"),
+        ("RefocusRack", {"depth": torch.ones(3, 8, 8), "image": torch.zeros(4, 8, 8, 3)}, "3 frames"),
+        ("RefocusRack", {"depth": torch.ones(30, 8, 8), "frames": 4}, "frames is 4"),
+        ("BokehSynthesize", {"image": {"samples": 0}, "defocus": DEFOCUS}, "latent"),
+        ("BokehSynthesize", {"image": IMAGE[:0], "defocus": DEFOCUS}, "empty batch"),
+        ("BokehSynthesize", {"image": IMAGE, "defocus": DEFOCUS, "aperture": MASK * 0}, "all black"),
+        ("DeblurAiF", {"image": IMAGE[:0]}, "empty batch"),
+        ("FocalStackGenerate", {"image": IMAGE}, "no depth map"),
+        ("SelectFocusFrame", {"stack": IMAGE[:0]}, "empty batch"),
+        ("StackFuse", {"stack": STACK, "first": 7}, "first"),
+        ("StackFuse", {"stack": STACK[:0]}, "empty batch"),
+    ],
+)
 def test_wrong_input_is_one_sentence(node_id, wrong, said):
     with pytest.raises(ValueError, match=said) as error:
         run(node_id, **wrong)
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
-@pytest.mark.parametrize("node_id", ["RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF",
-                                     "FocalStackGenerate", "StackFuse"])
+@pytest.mark.parametrize(
+    "node_id",
+    ["RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"],
+)
 def test_one_pixel_and_constant_depth_run(node_id):
     one = torch.full((1, 1, 1, 3), 0.5)
-    inputs = {"RefocusDepth": {"image": one, "model": "relative"},
-              "RefocusLens": {"depth": one}, "RefocusRack": {"depth": one},
-              "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
-              "DeblurAiF": {"image": one}, "FocalStackGenerate": {"image": one, "depth": one, "frames": 2},
-              "StackFuse": {"stack": one.expand(3, -1, -1, -1)}}
+    inputs = {
+        "RefocusDepth": {"image": one, "model": "relative"},
+        "RefocusLens": {"depth": one},
+        "RefocusRack": {"depth": one},
+        "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
+        "DeblurAiF": {"image": one},
+        "FocalStackGenerate": {"image": one, "depth": one, "frames": 2},
+        "StackFuse": {"stack": one.expand(3, -1, -1, -1)},
+    }
     run(node_id, **inputs[node_id])

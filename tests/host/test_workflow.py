@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from rackfocus.dev.workflow import WorkflowError, load, to_prompt
-from rackfocus.dev.workflow_build import Flow
+from rackfocus.dev.workflows.build import Flow
+from rackfocus.dev.workflows.convert import WorkflowError, load, to_prompt
 
 
 def socket(name, kind, link=None, widget=False):

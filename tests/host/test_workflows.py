@@ -1,4 +1,5 @@
 """The shipped workflows, posted to a real host as their API form."""
+
 import json
 from itertools import combinations, pairwise
 
@@ -6,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from rackfocus.dev.demo import by_type
-from rackfocus.dev.make_workflows import WORKFLOWS
-from rackfocus.dev.photo import motorcycle, pages
-from rackfocus.dev.truth import scenes
-from rackfocus.dev.workflow import load, to_prompt
+from rackfocus.dev.bench.truth import scenes
+from rackfocus.dev.pictures.demo import by_type
+from rackfocus.dev.pictures.photo import motorcycle, pages
+from rackfocus.dev.workflows.convert import load, to_prompt
+from rackfocus.dev.workflows.optical import WORKFLOWS
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_files_are_what_their_script_writes(root, object_info):
     assert {p.stem for p in (root / "workflows").glob("*.json")} == set(WORKFLOWS)
     for name, make in WORKFLOWS.items():
         written = json.loads((root / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
-        assert written == json.loads(json.dumps(make(object_info).to_dict())), f"{name}: run dev.make_workflows"
+        assert written == json.loads(json.dumps(make(object_info).to_dict())), f"{name}: run dev.workflows.optical"
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -57,8 +58,11 @@ def test_refocus_photo(root, client, inputs):
 def test_focal_stack(root, client, inputs):
     prompt = to_prompt(load(root / "workflows" / "focal_stack.json"), client.object_info())
     run = client.run(prompt)
-    made = {prompt[i]["inputs"]["filename_prefix"]: client.pictures(run, i)
-            for i in prompt if prompt[i]["class_type"] == "SaveImage"}
+    made = {
+        prompt[i]["inputs"]["filename_prefix"]: client.pictures(run, i)
+        for i in prompt
+        if prompt[i]["class_type"] == "SaveImage"
+    }
     assert len(made["rackfocus/stack"]) == 9
     sharp = np.asarray(motorcycle()[0].resize((371, 250)), float)
 

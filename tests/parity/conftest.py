@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from rackfocus.dev.comfy_library import use_comfy
-
-from .golden import OURS
+from rackfocus.dev.host.library import use_comfy
+from rackfocus.tests.parity.golden import OURS
 
 use_comfy()  # before the test modules import the host's
 

@@ -1,4 +1,5 @@
 """The golden data: what the published methods compute on tiny random models."""
+
 import json
 import os
 from functools import cached_property
@@ -49,10 +50,14 @@ class Genfocus:
     def settings(self, name: str) -> dict:
         """What generate takes beside them."""
         case = self.cases[name]
-        return {"steps": case["steps"], "guidance": case["guidance_scale"],
-                "image_guidance": case["image_guidance_scale"],
-                "black": [g * 0 for g in self.inputs(name)[1]], "tiling": "on" if case["tiled"] else "off",
-                "tile": case["tile_tokens"]}
+        return {
+            "steps": case["steps"],
+            "guidance": case["guidance_scale"],
+            "image_guidance": case["image_guidance_scale"],
+            "black": [g * 0 for g in self.inputs(name)[1]],
+            "tiling": "on" if case["tiled"] else "off",
+            "tile": case["tile_tokens"],
+        }
 
     def setup(self, name: str) -> Setup:
         case = self.cases[name]

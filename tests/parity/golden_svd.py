@@ -1,4 +1,5 @@
 """The golden data of learn2refocus: what the published method computes on a tiny random SVD."""
+
 import json
 import os
 from functools import cached_property
@@ -7,7 +8,7 @@ from pathlib import Path
 from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
 from safetensors.torch import load_file
 
-from .golden import OWN
+from rackfocus.tests.parity.golden import OWN
 
 
 class Learn2Refocus:

@@ -1,4 +1,5 @@
 """The native path on a stock ComfyUI MODEL against the published inference and the reference."""
+
 import copy
 
 import comfy.controlnet
@@ -11,11 +12,11 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from rackfocus.dev import native_flux as native
-from rackfocus.nodes.genfocus import flux as flux_check
-from rackfocus.nodes.genfocus.adapters import LoraWeights
-from rackfocus.nodes.genfocus.attention import OVERRIDE
-from rackfocus.nodes.genfocus.hook import attach, with_conditions
+from rackfocus.dev.tiny import native_flux as native
+from rackfocus.nodes.flux import model as flux_check
+from rackfocus.nodes.flux.forward import OVERRIDE
+from rackfocus.nodes.flux.hook import attach, with_conditions
+from rackfocus.nodes.flux.lora import LoraWeights
 from rackfocus.pipelines.genfocus import (
     BOKEH,
     DEBLUR,
@@ -30,9 +31,8 @@ from rackfocus.pipelines.genfocus import (
     velocity,
     with_aperture,
 )
-from rackfocus.pipelines.optics import RefocusError
-
-from .golden import GIVEN, TOLERANCE, error
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.tests.parity.golden import GIVEN, TOLERANCE, error
 
 RUN = {"steps": 2, "guidance": 2.0}
 
@@ -59,6 +59,7 @@ def hooks(model):
 
 # Against the published inference
 
+
 @pytest.fixture(scope="module")
 def given():
     return native.stock_model(GIVEN.transformer), native.patchers([GIVEN.lora], GIVEN.transformer)
@@ -78,18 +79,31 @@ def test_one_velocity(given, name):
     case, t = GIVEN.cases[name], GIVEN.tensors
     setup = Setup(name, (Slot("condition"),) * case["conditions"], "", 3.5)
     grids = [GIVEN.grid(case, f"c{i}") for i in range(case["conditions"])]
-    out = native.velocity(attach(model, setup, patcher), GIVEN.grid(case, "img"), grids, t["txt"], t["pooled"],
-                          case["timestep"], case["guidance_scale"])
+    out = native.velocity(
+        attach(model, setup, patcher),
+        GIVEN.grid(case, "img"),
+        grids,
+        t["txt"],
+        t["pooled"],
+        case["timestep"],
+        case["guidance_scale"],
+    )
     assert error(out.flatten(1, 2), t[f"{name}.out"]) < TOLERANCE
 
 
 def test_without_the_wrapper_the_model_is_plain_flux(model, transformer, small):
     noise, _, text, pooled = small
-    assert error(native.velocity(model, noise, [], text, pooled, 0.6, 2.0),
-                 velocity(transformer, noise, [], text, pooled, 0.6, 2.0)) < 1e-6
+    assert (
+        error(
+            native.velocity(model, noise, [], text, pooled, 0.6, 2.0),
+            velocity(transformer, noise, [], text, pooled, 0.6, 2.0),
+        )
+        < 1e-6
+    )
 
 
 # Against the reference
+
 
 @pytest.mark.parametrize("image_guidance", [1.0, 1.7])
 @pytest.mark.parametrize("tiling", ["off", "on"])
@@ -102,8 +116,13 @@ def test_equals_the_reference(model, transformer, lora, small, batch, n, tiling,
     grids = [*grids, grids[0].flip(1)][:n]
     if batch == 2:
         noise, text, pooled, *grids = (torch.cat([x, x.flip(1) * 0.8]) for x in (noise, text, pooled, *grids))
-    settings = {**RUN, "image_guidance": image_guidance, "black": [g * 0 - 0.3 for g in grids], "tiling": tiling,
-                "tile": 5}
+    settings = {
+        **RUN,
+        "image_guidance": image_guidance,
+        "black": [g * 0 - 0.3 for g in grids],
+        "tiling": tiling,
+        "tile": 5,
+    }
     expected = generate(transformer, setup, noise, grids, loras, text, pooled, **settings)
     weights = native.patchers(loras[:1], transformer) if n < 3 else native.patchers([lora, other], transformer)
     weights = weights if n < 3 else [weights[0], weights[0], weights[1]]
@@ -181,8 +200,11 @@ def test_in_bfloat16(transformer, lora, small):
 def style_lora(lora):
     """({module: (down, up)}, the same as a file for the host) of a LoRA that an artist might stack."""
     g = torch.Generator().manual_seed(3)
-    style = {m: [torch.randn(shape, generator=g) * 0.3 for shape in ((3, low.down.shape[1]), (low.up.shape[0], 3))]
-             for m, low in lora.items() if ".attn." in m or "proj_out" in m}
+    style = {
+        m: [torch.randn(shape, generator=g) * 0.3 for shape in ((3, low.down.shape[1]), (low.up.shape[0], 3))]
+        for m, low in lora.items()
+        if ".attn." in m or "proj_out" in m
+    }
     return style, {f"transformer.{m}.lora_{ab}.weight": p[i] for m, p in style.items() for i, ab in enumerate("AB")}
 
 
@@ -203,9 +225,13 @@ def test_a_lora_of_any_rank(model, transformer, lora, small):
     """Also of another rank in each layer, although the host's layers fuse several of them."""
     noise, grids, text, pooled = small
     g = torch.Generator().manual_seed(8)
-    mixed = {m: LowRank(torch.randn(rank, low.down.shape[1], generator=g) * 0.2,
-                        torch.randn(low.up.shape[0], rank, generator=g) * 0.2)
-             for (m, low), rank in zip(lora.items(), [1, 3, 2, 7] * len(lora), strict=False)}
+    mixed = {
+        m: LowRank(
+            torch.randn(rank, low.down.shape[1], generator=g) * 0.2,
+            torch.randn(low.up.shape[0], rank, generator=g) * 0.2,
+        )
+        for (m, low), rank in zip(lora.items(), [1, 3, 2, 7] * len(lora), strict=False)
+    }
     expected = generate(transformer, BOKEH, noise, grids, [mixed], text, pooled, **RUN)
     out = native.generate(model, BOKEH, noise, grids, native.patchers([mixed], transformer), text, pooled, **RUN)
     assert error(out, expected) < TOLERANCE
@@ -261,6 +287,7 @@ def test_latents_are_scaled_as_the_host_scales_them(model, patcher, small):
 
 
 # Nothing remains
+
 
 def test_the_artists_model_is_bit_identical(model, patcher, small):
     noise, grids, text, pooled = small
@@ -319,6 +346,7 @@ def test_attaching_twice_replaces(model, patcher, small):
 
 # Together with what else an artist puts on a model
 
+
 def test_an_attention_override_is_called_inside(model, patcher, small):
     noise, grids, text, pooled = small
     expected = native.generate(model, BOKEH, noise, grids, patcher, text, pooled, **RUN)
@@ -364,6 +392,7 @@ def test_replaced_blocks_are_called(model, patcher, small):
     seen, clone = [], model.clone()
     for kind in ("double_block", "single_block"):
         for i in range(2):
+
             def call(args, extra, at=(kind, i)):
                 options = args["transformer_options"]
                 seen.append((*at, options["block_type"], options["block_index"]))
@@ -414,15 +443,26 @@ def test_controlnet_residuals_reach_the_noise(model, patcher, transformer, small
 def test_previews_and_progress(model, patcher, small):
     noise, grids, text, pooled = small
     seen = []
-    native.generate(model, BOKEH, noise, grids, patcher, text, pooled, steps=3, guidance=1.0,
-                    callback=lambda step, denoised, x, total: seen.append((step, total, tuple(denoised.shape))))
+    native.generate(
+        model,
+        BOKEH,
+        noise,
+        grids,
+        patcher,
+        text,
+        pooled,
+        steps=3,
+        guidance=1.0,
+        callback=lambda step, denoised, x, total: seen.append((step, total, tuple(denoised.shape))),
+    )
     assert seen == [(i, 3, (1, 4, 10, 18)) for i in range(3)]
 
 
 def test_batched_modulation_on_either_kind_of_host(monkeypatch):
     """Hosts since 0.17 take an int for a batch; those before need a slice; anything else is said."""
+
     def newer(x, mult, add, dims):
-        return x * mult[:, dims[0][2]:dims[0][2] + 1]
+        return x * mult[:, dims[0][2] : dims[0][2] + 1]
 
     def broken(x, mult, add, dims):
         return x
@@ -438,12 +478,16 @@ def test_batched_modulation_on_either_kind_of_host(monkeypatch):
 
 # Refusals
 
-@pytest.mark.parametrize(("changes", "said"), [
-    ({"guidance_embed": False}, r"FLUX\.1-schnell.*load FLUX\.1-dev"),
-    ({"in_channels": 8}, r"takes 8 latent channels and gives 4 .*Fill"),
-    ({"global_modulation": True}, r"FLUX\.2"),
-    ({"vec_in_dim": None}, r"FLUX\.2"),
-])
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"guidance_embed": False}, r"FLUX\.1-schnell.*load FLUX\.1-dev"),
+        ({"in_channels": 8}, r"takes 8 latent channels and gives 4 .*Fill"),
+        ({"global_modulation": True}, r"FLUX\.2"),
+        ({"vec_in_dim": None}, r"FLUX\.2"),
+    ],
+)
 def test_other_models_are_refused(transformer, patcher, changes, said):
     model = native.stock_model(transformer, weights=False, **changes)
     with pytest.raises(RefocusError, match=said):
@@ -468,4 +512,3 @@ def test_wrong_conditioning_is_refused(model, patcher, small):
             native.sample(clone, noise, wrong, steps=1)
     with pytest.raises(RefocusError, match=r"the latent is 18 x 10 and the condition 16 x 10"):
         native.sample(clone, noise, with_conditions(base, [x[..., :16] for x in latents]), steps=1)
-

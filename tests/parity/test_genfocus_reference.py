@@ -1,4 +1,5 @@
 """The explicit reference against the published inference, and what the method promises."""
+
 import json
 import struct
 
@@ -7,6 +8,9 @@ import torch
 from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
+from rackfocus.pipelines.flux.blocks import Branch, double_block, single_block
+from rackfocus.pipelines.flux.sampling import sigmas
+from rackfocus.pipelines.flux.tokens import position_ids
 from rackfocus.pipelines.genfocus import (
     BOKEH,
     DEBLUR,
@@ -21,36 +25,46 @@ from rackfocus.pipelines.genfocus import (
     velocity,
     with_aperture,
 )
-from rackfocus.pipelines.genfocus.blocks import double_block, single_block
-from rackfocus.pipelines.genfocus.branches import Branch
-from rackfocus.pipelines.genfocus.schedule import sigmas
-from rackfocus.pipelines.genfocus.tokens import position_ids
-from rackfocus.pipelines.optics import RefocusError
-
-from .golden import GIVEN, TOLERANCE, error
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.tests.parity.golden import GIVEN, TOLERANCE, error
 
 
 def plain(transformer, noise, text, pooled, t, guidance):
     """diffusers' own forward pass on a token grid."""
     b, h, w, _ = noise.shape
-    return transformer(noise.flatten(1, 2), text, pooled, torch.full((b,), t), position_ids(h, w),
-                       torch.zeros(text.shape[1], 3), torch.full((b,), guidance)).sample.unflatten(1, (h, w))
+    return transformer(
+        noise.flatten(1, 2),
+        text,
+        pooled,
+        torch.full((b,), t),
+        position_ids(h, w),
+        torch.zeros(text.shape[1], 3),
+        torch.full((b,), guidance),
+    ).sample.unflatten(1, (h, w))
 
 
 @pytest.mark.parametrize("name", GIVEN.single)
 def test_one_velocity(name):
     case, tensors = GIVEN.cases[name], GIVEN.tensors
     conditions = [Condition(GIVEN.grid(case, f"c{i}"), GIVEN.lora) for i in range(case["conditions"])]
-    out = velocity(GIVEN.transformer, GIVEN.grid(case, "img"), conditions, tensors["txt"], tensors["pooled"],
-                   case["timestep"], case["guidance_scale"])
+    out = velocity(
+        GIVEN.transformer,
+        GIVEN.grid(case, "img"),
+        conditions,
+        tensors["txt"],
+        tensors["pooled"],
+        case["timestep"],
+        case["guidance_scale"],
+    )
     assert error(out.flatten(1, 2), tensors[f"{name}.out"]) < TOLERANCE
 
 
 @pytest.mark.parametrize("name", GIVEN.sampled)
 def test_whole_runs(name):
     noise, grids, text, pooled = GIVEN.inputs(name)
-    out = generate(GIVEN.transformer, GIVEN.setup(name), noise, grids, [GIVEN.lora], text, pooled,
-                   **GIVEN.settings(name))
+    out = generate(
+        GIVEN.transformer, GIVEN.setup(name), noise, grids, [GIVEN.lora], text, pooled, **GIVEN.settings(name)
+    )
     assert error(out.flatten(1, 2), GIVEN.tensors[f"{name}.out"]) < TOLERANCE
 
 
@@ -82,7 +96,7 @@ def test_defaults_are_the_published_settings(genfocus, transformer, lora):
 
     for setup in (DEBLUR, DEBLUR_PRE, BOKEH):
         with pytest.raises(KeyboardInterrupt):
-            generate(transformer, setup, noise, grids[:len(setup.slots)], [lora], text, pooled, progress=stop)
+            generate(transformer, setup, noise, grids[: len(setup.slots)], [lora], text, pooled, progress=stop)
     assert seen == [(1, 28)] * 3
     assert [s.guidance for s in (DEBLUR, DEBLUR_PRE, BOKEH)] == [3.5, 3.5, 1.0]
 
@@ -166,9 +180,9 @@ def test_a_batch_is_its_pictures(genfocus, transformer, lora):
     two = [torch.cat([x, x.flip(1) * 0.5]) for x in (noise, *grids, text, pooled)]
     both = velocity(transformer, two[0], [Condition(g, lora) for g in two[1:3]], two[3], two[4], 0.4, 1.0)
     for i in (0, 1):
-        one = [x[i:i + 1] for x in two]
+        one = [x[i : i + 1] for x in two]
         out = velocity(transformer, one[0], [Condition(g, lora) for g in one[1:3]], one[3], one[4], 0.4, 1.0)
-        assert error(both[i:i + 1], out) < 1e-6
+        assert error(both[i : i + 1], out) < 1e-6
 
 
 def test_a_third_condition_with_its_own_lora(genfocus, transformer, lora):
@@ -191,8 +205,18 @@ def test_a_third_condition_with_its_own_lora(genfocus, transformer, lora):
 def test_tiles_need_conditions_of_the_pictures_size(genfocus, transformer, lora):
     noise, grids, text, pooled = genfocus.inputs("bokeh_small")
     with pytest.raises(RefocusError, match=r"5 x 8 tokens .* 5 x 9"):
-        generate(transformer, BOKEH, noise, [grids[0], grids[1][:, :, :8]], [lora], text, pooled, steps=1,
-                 tiling="on", tile=4)
+        generate(
+            transformer,
+            BOKEH,
+            noise,
+            [grids[0], grids[1][:, :, :8]],
+            [lora],
+            text,
+            pooled,
+            steps=1,
+            tiling="on",
+            tile=4,
+        )
 
 
 def test_tiles_forget_offsets_and_black_images_are_not_tiled(genfocus, transformer, lora):
@@ -230,9 +254,13 @@ def test_a_transformer_from_its_folder(transformer, tmp_path):
 
 # The public file, without its weights
 
+
 def public_layout():
-    return {f"transformer.{m}.lora_{ab}.weight": shape for m, (n_in, n_out) in FLUX_1.adapted().items()
-            for ab, shape in (("A", (64, n_in)), ("B", (n_out, 64)))}
+    return {
+        f"transformer.{m}.lora_{ab}.weight": shape
+        for m, (n_in, n_out) in FLUX_1.adapted().items()
+        for ab, shape in (("A", (64, n_in)), ("B", (n_out, 64)))
+    }
 
 
 def safetensors_size(shapes, bytes_each, dtype, metadata):
@@ -273,8 +301,15 @@ def test_every_public_tensor_fits_a_full_size_flux():
         linear = flux.get_submodule(name)
         assert (low.up.shape[0], low.down.shape[1]) == (linear.out_features, linear.in_features), name
     conditions = [Condition(torch.empty(1, 4, 4, 64, device="meta"), _Counted(lora))]
-    out = velocity(flux, torch.empty(1, 4, 4, 64, device="meta"), conditions,
-                   torch.empty(1, 512, 4096, device="meta"), torch.empty(1, 768, device="meta"), 0.5, 3.5)
+    out = velocity(
+        flux,
+        torch.empty(1, 4, 4, 64, device="meta"),
+        conditions,
+        torch.empty(1, 512, 4096, device="meta"),
+        torch.empty(1, 768, device="meta"),
+        0.5,
+        3.5,
+    )
     assert out.shape == (1, 4, 4, 64)
     assert conditions[0].lora.used == set(lora)  # every tensor of the file does something
 
@@ -293,6 +328,7 @@ class _Counted(dict):
 
 # Files
 
+
 @pytest.fixture
 def tensors(genfocus):
     return load_file(genfocus.folder / "lora.safetensors")
@@ -307,15 +343,21 @@ def test_any_rank(tensors, transformer):
     assert torch.allclose(low(torch.ones(1, 2, 16)), torch.full((1, 2, 32), 9 * 16.0))
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda t: t.pop(A), rf"lacks 1 tensor \({A}\)"),
-    (lambda t: [t.pop(k) for k in list(t) if ".to_q." in k], r"lacks 8 tensors .* and 5 more\)"),
-    (lambda t: t.update({"transformer.x_embedder.alpha": torch.ones(())}), r"in excess 1 .*x_embedder\.alpha"),
-    (lambda t: t.update({A: torch.ones(4, 20)}), r"wrong shape 1 .*x_embedder \(A 4 x 20, B 32 x 4, needed A r x 16"),
-    (lambda t: t.update({B: torch.ones(32, 5)}), r"wrong shape 1 .*x_embedder"),
-    (lambda t: t.update({A: torch.ones(16)}), r"wrong shape 1 .*x_embedder"),
-    (lambda t: t.update({A: torch.ones(0, 16), B: torch.ones(32, 0)}), r"wrong shape 1 .*x_embedder"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop(A), rf"lacks 1 tensor \({A}\)"),
+        (lambda t: [t.pop(k) for k in list(t) if ".to_q." in k], r"lacks 8 tensors .* and 5 more\)"),
+        (lambda t: t.update({"transformer.x_embedder.alpha": torch.ones(())}), r"in excess 1 .*x_embedder\.alpha"),
+        (
+            lambda t: t.update({A: torch.ones(4, 20)}),
+            r"wrong shape 1 .*x_embedder \(A 4 x 20, B 32 x 4, needed A r x 16",
+        ),
+        (lambda t: t.update({B: torch.ones(32, 5)}), r"wrong shape 1 .*x_embedder"),
+        (lambda t: t.update({A: torch.ones(16)}), r"wrong shape 1 .*x_embedder"),
+        (lambda t: t.update({A: torch.ones(0, 16), B: torch.ones(32, 0)}), r"wrong shape 1 .*x_embedder"),
+    ],
+)
 def test_a_wrong_file_is_refused(tensors, transformer, change, said):
     change(tensors)
     with pytest.raises(RefocusError, match=said):

@@ -1,4 +1,5 @@
 """The native path of learn2refocus, on ComfyUI's own SVD, against the published inference and the reference."""
+
 import comfy.model_base
 import comfy.model_detection
 import comfy.model_management as mm
@@ -7,19 +8,15 @@ import torch
 from diffusers import UNetSpatioTemporalConditionModel
 from safetensors.torch import save_file
 
-from rackfocus.dev import native_svd as native
-from rackfocus.dev.tiny_svd import tiny_clip_vision, tiny_clip_weights, tiny_vae
-from rackfocus.nodes.learn2refocus import SvdParts, load_parts, run
-from rackfocus.nodes.learn2refocus.encode import embed, encode
-from rackfocus.nodes.learn2refocus.run import decode
-from rackfocus.nodes.learn2refocus.sample import conditioning
-from rackfocus.nodes.learn2refocus.unet import load_unet
+from rackfocus.dev.tiny import native_svd as native
+from rackfocus.dev.tiny.svd import tiny_clip_vision, tiny_clip_weights, tiny_vae
+from rackfocus.nodes.learn2refocus.models import SvdParts, load_parts, load_unet
+from rackfocus.nodes.learn2refocus.run import conditioning, decode, embed, encode, run
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
-from rackfocus.pipelines.learn2refocus.unet_names import FINE_EPS, fine_norms, renamed
-from rackfocus.pipelines.optics import RefocusError
-
-from .golden import TOLERANCE, error
-from .golden_svd import GIVEN, OURS
+from rackfocus.pipelines.learn2refocus.unet_file import FINE_EPS, fine_norms, renamed
+from rackfocus.tests.parity.golden import TOLERANCE, error
+from rackfocus.tests.parity.golden_svd import GIVEN, OURS
 
 DECODED = 1e-3
 
@@ -49,20 +46,29 @@ def inputs(batch=1, size=(8, 12)):
 
 # Against the published inference
 
+
 @pytest.mark.parametrize("name", GIVEN.cases)
 def test_whole_runs(name):
     case, t = GIVEN.cases[name], GIVEN.tensors
     model, vae = native.load(GIVEN.folder), tiny_vae(GIVEN.folder)
     latent = encode(vae, GIVEN.image(name))
     assert error(latent, GIVEN.latent(name)) < TOLERANCE
-    out = native.generate(model, t[f"{name}.noise"], latent, t[f"{name}.embed"], case["position"],
-                          steps=case["steps"], guidance=case["guidance"])
+    out = native.generate(
+        model,
+        t[f"{name}.noise"],
+        latent,
+        t[f"{name}.embed"],
+        case["position"],
+        steps=case["steps"],
+        guidance=case["guidance"],
+    )
     assert error(out, t[f"{name}.latents"]) < TOLERANCE
     frames = decode(vae, out[0] / model.model.latent_format.scale_factor, 9)
     assert error(frames, ((t[f"{name}.frames"] + 1) / 2).clamp(0, 1).movedim(1, -1)) < DECODED
 
 
 # Against the reference
+
 
 @pytest.mark.parametrize("size", [(8, 12), (6, 5)])
 @pytest.mark.parametrize("batch", [1, 2])
@@ -85,7 +91,7 @@ def test_without_guidance_too(model):
 def test_the_embedding_is_that_of_transformers(corrected):
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    from rackfocus.dev.tiny_svd import CLIP
+    from rackfocus.dev.tiny.svd import CLIP
     from rackfocus.pipelines.learn2refocus import clip_pixels
 
     tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP)).eval()
@@ -93,7 +99,7 @@ def test_the_embedding_is_that_of_transformers(corrected):
     image = random(2, 320, 448, 3)
     expected = tower(clip_pixels(image, corrected=corrected)).image_embeds[:, None]
     found = embed(tiny_clip_vision(), image, 16, corrected=corrected)
-    assert error(found, expected) < 1e-3   # the host keeps vision towers in float16
+    assert error(found, expected) < 1e-3  # the host keeps vision towers in float16
     assert error(embed(tiny_clip_vision(), image, 16, corrected=not corrected), expected) > 0.1
 
 
@@ -101,16 +107,16 @@ def test_a_photo_becomes_the_references_stack(parts):
     """From picture to pictures: the same seed gives the reference's frames."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    from rackfocus.dev.tiny_svd import CLIP
+    from rackfocus.dev.tiny.svd import CLIP
 
     tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP)).eval()
     tower.load_state_dict(tiny_clip_weights())
     image = random(1, 64, 64, 3)
     expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7)
-    made, = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
+    (made,) = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
     assert made.shape == expected.shape == (9, 64, 64, 3)
     assert error(made, expected) < DECODED
-    chunked, = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
+    (chunked,) = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
     expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7, chunk=4)
     assert error(chunked, expected) < DECODED < error(chunked, made)
 
@@ -122,6 +128,7 @@ def test_a_batch_makes_one_stack_each(parts):
 
 
 # The whole file
+
 
 def test_every_weight_of_a_full_size_unet_has_its_place():
     """On the meta device: 1428 names become those of the host's model, one to one, shapes right, none left."""
@@ -142,10 +149,14 @@ def test_norms_have_the_eps_of_diffusers(model):
         unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14)
     for source, count in ((unet, 72), (OURS.unet, None)):
         names = renamed(source.state_dict())
-        eps = {new.removesuffix(".weight"): source.get_submodule(old.removesuffix(".weight")).eps
-               for old, new in names.items() if "norm" in old and old.endswith(".weight")
-               and isinstance(source.get_submodule(old.removesuffix(".weight")), torch.nn.GroupNorm)}
-        fine = {norm for norm in eps if eps[norm] == FINE_EPS and ".1.norm" not in norm}   # not the attentions'
+        eps = {
+            new.removesuffix(".weight"): source.get_submodule(old.removesuffix(".weight")).eps
+            for old, new in names.items()
+            if "norm" in old
+            and old.endswith(".weight")
+            and isinstance(source.get_submodule(old.removesuffix(".weight")), torch.nn.GroupNorm)
+        }
+        fine = {norm for norm in eps if eps[norm] == FINE_EPS and ".1.norm" not in norm}  # not the attentions'
         assert fine == set(fine_norms(names)) and count in (None, len(fine))
     net = model.model.diffusion_model
     assert {norm: net.get_submodule(norm).eps for norm in eps} == eps
@@ -159,6 +170,7 @@ def tensors():
 @pytest.fixture
 def written(tmp_path):
     """write(tensors, config) -> the path of unet.safetensors with that config.json beside it."""
+
     def write(tensors, config=None):
         save_file(tensors, tmp_path / "unet.safetensors")
         if config:
@@ -175,11 +187,16 @@ def test_half_precision_files_load(tensors, written):
     assert TOLERANCE < error(out, exact) < 0.02
 
 
-@pytest.mark.parametrize(("config", "refused"), [
-    ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 25}', True),
-    ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 14}', False),
-    ('{"_class_name": "SomethingElse", "num_frames": 25}', False), ("no json", False), (None, False),
-])
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 25}', True),
+        ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 14}', False),
+        ('{"_class_name": "SomethingElse", "num_frames": 25}', False),
+        ("no json", False),
+        (None, False),
+    ],
+)
 def test_the_frame_count_tells_svd_xt(tensors, written, config, refused):
     if refused:
         with pytest.raises(RefocusError, match=r"unet\.safetensors is the UNet of SVD-xt .*25 frames"):
@@ -190,10 +207,15 @@ def test_the_frame_count_tells_svd_xt(tensors, written, config, refused):
 
 def test_a_size_the_host_does_not_know_is_said(written):
     other = UNetSpatioTemporalConditionModel(
-        block_out_channels=(64, 64), num_attention_heads=(1, 1), layers_per_block=1, cross_attention_dim=16,
-        addition_time_embed_dim=32, projection_class_embeddings_input_dim=96,
+        block_out_channels=(64, 64),
+        num_attention_heads=(1, 1),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=96,
         down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
-        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"))
+        up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+    )
     with pytest.raises(RefocusError, match=r"64 \+ 64 channels"):
         load_unet(written(other.state_dict()))
 
@@ -205,6 +227,7 @@ def test_a_broken_file_is_said(tmp_path):
 
 
 # The other parts
+
 
 def test_missing_and_wrong_parts_are_said(parts, written, tensors):
     path = written(tensors)
@@ -221,9 +244,11 @@ def test_missing_and_wrong_parts_are_said(parts, written, tensors):
 
 # Cooperation with the host
 
+
 def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
     """The second block of the first step: no step is waited for."""
     import rackfocus.nodes.learn2refocus.sample as module
+
     real, calls = mm.throw_exception_if_processing_interrupted, []
 
     def check():
@@ -262,7 +287,10 @@ def test_low_vram_gives_the_same(model, monkeypatch):
 
 def test_conditioning_is_as_the_hosts_own_svd_node_names_it():
     """Whatever reads CONDITIONING finds the keys of SVD_img2vid_Conditioning."""
-    (vector, options), = conditioning(torch.zeros(1, 1, 16), torch.zeros(9, 4, 2, 2))
+    ((vector, options),) = conditioning(torch.zeros(1, 1, 16), torch.zeros(9, 4, 2, 2))
     assert vector.shape == (1, 1, 16)
     assert {k: v for k, v in options.items() if k != "concat_latent_image"} == {
-        "fps": 7, "motion_bucket_id": 0, "augmentation_level": 0.0}
+        "fps": 7,
+        "motion_bucket_id": 0,
+        "augmentation_level": 0.0,
+    }

@@ -1,4 +1,5 @@
 """The reference of learn2refocus against the published inference and against diffusers' own parts."""
+
 import math
 import sys
 
@@ -7,6 +8,7 @@ import torch
 from diffusers import EulerDiscreteScheduler
 from diffusers.pipelines.stable_video_diffusion import pipeline_stable_video_diffusion as published
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import (
     POSITIONS,
     Reference,
@@ -17,14 +19,11 @@ from rackfocus.pipelines.learn2refocus import (
     photo_to_stack,
     place,
 )
-from rackfocus.pipelines.learn2refocus.clip_input import shrink
-from rackfocus.pipelines.learn2refocus.frames import decode, decode_signed, encode
-from rackfocus.pipelines.learn2refocus.reference import guided, velocity
-from rackfocus.pipelines.learn2refocus.schedule import sigmas
-from rackfocus.pipelines.optics import RefocusError
-
-from .golden import TOLERANCE, error
-from .golden_svd import GIVEN, OURS
+from rackfocus.pipelines.learn2refocus.inputs import shrink
+from rackfocus.pipelines.learn2refocus.reference import decode, decode_signed, encode, guided, velocity
+from rackfocus.pipelines.learn2refocus.sampling import sigmas
+from rackfocus.tests.parity.golden import TOLERANCE, error
+from rackfocus.tests.parity.golden_svd import GIVEN, OURS
 
 
 def random(*shape, seed=0):
@@ -37,11 +36,19 @@ def normal(*shape, seed=0):
 
 # Against the published inference
 
+
 @pytest.mark.parametrize("name", GIVEN.cases)
 def test_latents(name):
     case, t = GIVEN.cases[name], GIVEN.tensors
-    out = generate(GIVEN.unet, t[f"{name}.noise"], GIVEN.latent(name), t[f"{name}.embed"], case["position"],
-                   steps=case["steps"], guidance=case["guidance"])
+    out = generate(
+        GIVEN.unet,
+        t[f"{name}.noise"],
+        GIVEN.latent(name),
+        t[f"{name}.embed"],
+        case["position"],
+        steps=case["steps"],
+        guidance=case["guidance"],
+    )
     assert error(out, t[f"{name}.latents"]) < TOLERANCE
 
 
@@ -54,6 +61,7 @@ def test_conditioning_and_frames(name):
 
 
 # Against diffusers
+
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 25])
 def test_the_schedule_is_that_of_the_published_scheduler(steps):
@@ -71,8 +79,10 @@ def test_clip_sees_what_diffusers_shows_it(size):
 
 def test_clip_input_as_released_and_corrected():
     """Released: values -1..1 are normalised as if they were 0..1, so white alone is the same."""
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.48145466, 0.4578275, 0.40821073),
-                                                         (0.26862954, 0.26130258, 0.27577711)))
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1)
+        for v in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+    )
     for grey in (0.0, 0.25, 1.0):
         image = torch.full((1, 64, 128, 3), grey)
         assert torch.allclose(clip_pixels(image)[0], (grey * 2 - 1 - mean) / std, atol=1e-4)
@@ -80,6 +90,7 @@ def test_clip_input_as_released_and_corrected():
 
 
 # What the method says
+
 
 @pytest.fixture
 def inputs():
@@ -110,8 +121,8 @@ def test_a_batch_is_its_photos_one_by_one(inputs):
     noise, latent, embed = inputs
     both = generate(OURS.unet, noise, latent, embed, 8, steps=2)
     for i in range(2):
-        one = generate(OURS.unet, noise[i:i + 1], latent[i:i + 1], embed[i:i + 1], 8, steps=2)
-        assert error(both[i:i + 1], one) < TOLERANCE
+        one = generate(OURS.unet, noise[i : i + 1], latent[i : i + 1], embed[i : i + 1], 8, steps=2)
+        assert error(both[i : i + 1], one) < TOLERANCE
     assert error(both[:1], both[1:]) > 0.1
 
 
@@ -148,6 +159,7 @@ def test_cancel_by_progress(inputs):
 
 # From pictures to pictures
 
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """The tiny models as folders on disk: (the fine-tuned UNet's, SVD's)."""
@@ -155,9 +167,16 @@ def folders(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("svd")
     torch.manual_seed(0)
-    CLIPVisionModelWithProjection(CLIPVisionConfig(
-        hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, patch_size=32,
-        projection_dim=16)).save_pretrained(folder / "image_encoder")
+    CLIPVisionModelWithProjection(
+        CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            patch_size=32,
+            projection_dim=16,
+        )
+    ).save_pretrained(folder / "image_encoder")
     OURS.vae.save_pretrained(folder / "vae")
     OURS.unet.save_pretrained(folder / "unet")
     return folder / "unet", folder
@@ -188,23 +207,33 @@ def test_without_diffusers_it_says_so(monkeypatch, folders):
         load_reference(*folders)
 
 
-@pytest.mark.parametrize(("size", "megapixels", "expected"), [
-    ((250, 333), 0.5, (192, 320)), ((3000, 4000), 0.5, (576, 768)), ((720, 720), 0.5, (704, 704)),
-    ((10, 10), 0.5, (64, 64)), ((1024, 1024), 2.0, (1024, 1024)), ((64, 10000), 0.5, (64, 8832)),
-])
+@pytest.mark.parametrize(
+    ("size", "megapixels", "expected"),
+    [
+        ((250, 333), 0.5, (192, 320)),
+        ((3000, 4000), 0.5, (576, 768)),
+        ((720, 720), 0.5, (704, 704)),
+        ((10, 10), 0.5, (64, 64)),
+        ((1024, 1024), 2.0, (1024, 1024)),
+        ((64, 10000), 0.5, (64, 8832)),
+    ],
+)
 def test_sizes(size, megapixels, expected):
     assert model_size(*size, megapixels) == expected
 
 
-@pytest.mark.parametrize(("wrong", "said"), [
-    (lambda: place(normal(1, 4, 2, 2), 9), "input position is 9"),
-    (lambda: place(normal(1, 4, 2, 2), -1), "input position is -1"),
-    (lambda: sigmas(0), "0 steps"),
-    (lambda: decode(OURS.vae, normal(9, 4, 2, 2), 0), "0 frames"),
-    (lambda: model_size(10, 10, 0.0), "0 megapixels"),
-    (lambda: generate(OURS.unet, normal(1, 8, 4, 2, 2), normal(1, 4, 2, 2), None, 0), "1 x 8 x 4 x 2 x 2"),
-    (lambda: photo_to_stack(Reference(OURS.unet, OURS.vae, None), random(2, 64, 64, 3), 0), "2 images were given"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: place(normal(1, 4, 2, 2), 9), "input position is 9"),
+        (lambda: place(normal(1, 4, 2, 2), -1), "input position is -1"),
+        (lambda: sigmas(0), "0 steps"),
+        (lambda: decode(OURS.vae, normal(9, 4, 2, 2), 0), "0 frames"),
+        (lambda: model_size(10, 10, 0.0), "0 megapixels"),
+        (lambda: generate(OURS.unet, normal(1, 8, 4, 2, 2), normal(1, 4, 2, 2), None, 0), "1 x 8 x 4 x 2 x 2"),
+        (lambda: photo_to_stack(Reference(OURS.unet, OURS.vae, None), random(2, 64, 64, 3), 0), "2 images were given"),
+    ],
+)
 def test_wrong_input_is_one_sentence(wrong, said):
     with pytest.raises(RefocusError, match=said) as found:
         wrong()

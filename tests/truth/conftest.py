@@ -1,4 +1,5 @@
 """Where the truth scenes lie: RACKFOCUS_TRUTH, else tests/data/truth, else ../shared/truth beside the repository."""
+
 import os
 from pathlib import Path
 

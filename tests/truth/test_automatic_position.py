@@ -1,5 +1,6 @@
 """The automatic input position of learn2refocus on path-traced photographs whose focus is known."""
-from rackfocus.dev.truth import scenes
+
+from rackfocus.dev.bench.truth import scenes
 from rackfocus.pipelines.learn2refocus import position_at
 from rackfocus.pipelines.learn2refocus.automatic import sharpest_disparity
 
@@ -28,6 +29,10 @@ def test_mean_error_in_positions():
     found = []
     for scene in scenes():
         for i, metres in enumerate(scene.meta["stack_focus_m"]):
-            found.append(abs(position_at(sharpest_disparity(scene.frame(f"stack_{i}"), 1 / scene.depth))
-                             - position_at(1 / metres)))
+            found.append(
+                abs(
+                    position_at(sharpest_disparity(scene.frame(f"stack_{i}"), 1 / scene.depth))
+                    - position_at(1 / metres)
+                )
+            )
     assert sum(found) / len(found) < 0.03

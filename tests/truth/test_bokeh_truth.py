@@ -1,13 +1,15 @@
 """The lens blur against path-traced photographs, beside disc scatter in the same run."""
+
 import statistics
 
 import pytest
 import torch
 
-from rackfocus.dev.baselines import disc_scatter
-from rackfocus.dev.truth import psnr, scenes
+from rackfocus.dev.bench.baselines import disc_scatter
+from rackfocus.dev.bench.truth import psnr, scenes
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, decode_srgb, encode_srgb
+from rackfocus.pipelines.optics import DefocusMap
 
 
 def gain(kind, linear, quality):
@@ -26,10 +28,17 @@ def gain(kind, linear, quality):
     return statistics.mean(whole), statistics.mean(edges)
 
 
-@pytest.mark.parametrize("kind, linear, quality, asked", [
-    ("stack", True, "best", 1.45), ("lens", True, "best", 1.4), ("stack", False, "best", 3.5),
-    ("lens", False, "best", 3.0), ("stack", False, "fast", 3.3), ("lens", True, "fast", 1.2),
-])
+@pytest.mark.parametrize(
+    "kind, linear, quality, asked",
+    [
+        ("stack", True, "best", 1.45),
+        ("lens", True, "best", 1.4),
+        ("stack", False, "best", 3.5),
+        ("lens", False, "best", 3.0),
+        ("stack", False, "fast", 3.3),
+        ("lens", True, "fast", 1.2),
+    ],
+)
 def test_gain_over_disc_scatter(kind, linear, quality, asked):
     whole, edges = gain(kind, linear, quality)
     assert whole > asked and edges > asked

@@ -1,4 +1,5 @@
 """deblur on path-traced photographs: gains in dB, in sRGB, over the photo as it is; 0.2 dB under what was measured."""
+
 import json
 import math
 import os
@@ -8,8 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import deblur
-from rackfocus.pipelines.optics import DefocusMap, encode_srgb
+from rackfocus.pipelines.optics import DefocusMap
 
 
 def psnr(a, b, mask=None):
@@ -54,7 +56,7 @@ def gains(truth, undo):
 def test_known_defocus(truth):
     whole, away = gains(truth, lambda photo, radius: deblur(photo, DefocusMap(radius)))
     print(f"known defocus: {whole:+.2f} dB, away from depth edges {away:+.2f} dB")
-    own = "RACKFOCUS_TRUTH" not in os.environ    # other scenes are held to what any scene must gain
+    own = "RACKFOCUS_TRUTH" not in os.environ  # other scenes are held to what any scene must gain
     assert whole > (1.7 if own else 0.6)
     assert away > (2.7 if own else 1.2)
 

@@ -1,4 +1,5 @@
 """Focus stacking against path-traced truth: both scenes, PSNR in dB of the clipped sRGB picture."""
+
 import json
 import math
 
@@ -8,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import map_coordinates
 
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.stacking import fuse_stack
-from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +26,13 @@ def scenes(truth):
         n = len(json.loads(meta.read_text())["stack_focus_m"])
         d = 1 / torch.from_numpy(np.load(folder / "aif.npz")["depth"])[None]
         step = ((F.max_pool2d(d, 3, 1, 1) + F.max_pool2d(-d, 3, 1, 1)) / d > 0.15).float()
-        found.append((encode_srgb(torch.cat([shot(f"stack_{i}") for i in range(n)])), encode_srgb(shot("aif")),
-                      F.max_pool2d(step, 27, 1, 13)[0] > 0))
+        found.append(
+            (
+                encode_srgb(torch.cat([shot(f"stack_{i}") for i in range(n)])),
+                encode_srgb(shot("aif")),
+                F.max_pool2d(step, 27, 1, 13)[0] > 0,
+            )
+        )
     return found
 
 

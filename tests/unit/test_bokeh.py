@@ -1,11 +1,14 @@
 """Properties of the lens blur."""
+
 import math
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.pipelines.image.light import decode_srgb
 from rackfocus.pipelines.optical.bokeh import SAMPLES, render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, RefocusError, aperture_mask, decode_srgb, defocus_from_disparity
+from rackfocus.pipelines.optics import DefocusMap, aperture_mask, defocus_from_disparity
 
 
 def texture(h=48, w=64, seed=0):
@@ -33,7 +36,7 @@ def test_zero_strength_is_identity(quality):
 @pytest.mark.parametrize("quality", SAMPLES)
 def test_inside_the_focal_plane_nothing_changes(quality):
     image, radius = texture(80, 120), torch.zeros(1, 80, 120)
-    radius[:, :, 60:] = 8.0   # behind, so it cannot reach over the sharp part
+    radius[:, :, 60:] = 8.0  # behind, so it cannot reach over the sharp part
     out = render_bokeh(image, DefocusMap(radius), quality=quality)
     assert torch.equal(out[:, :, :56], image[:, :, :56])
     assert (out[:, :, 70:] - image[:, :, 70:]).abs().mean() > 0.05
@@ -55,7 +58,7 @@ def test_a_point_becomes_a_disc_of_its_radius(radius):
     c = torch.arange(size) - size // 2
     distance = torch.hypot(c[:, None].float(), c[None].float())
     inside, outside = disc[distance < abs(radius) - 1], disc[distance > 1.03 * abs(radius) + 1.5]
-    expected = 1000 / (math.pi * radius ** 2)
+    expected = 1000 / (math.pi * radius**2)
     assert outside.max() < 0.02 * expected
     assert abs(inside.mean() / expected - 1) < 0.05
     assert inside.std() / expected < 0.05
@@ -83,7 +86,7 @@ def test_linear_energy_is_kept(quality, radius):
 
 def test_light_adds_up_in_linear_light():
     image = torch.zeros(1, 64, 64, 3)
-    image[:, :, ::2] = 1.0   # the mean of black and white lines is 0.5 in light, 0.735 encoded
+    image[:, :, ::2] = 1.0  # the mean of black and white lines is 0.5 in light, 0.735 encoded
     out = render_bokeh(image, plane(6, 64, 64), highlights=1.0)
     assert abs(decode_srgb(out[:, 20:44, 20:44]).mean() - 0.5) < 0.01
 
@@ -119,14 +122,14 @@ def two_layers(front_radius, behind_radius):
 def test_a_blurred_foreground_spreads_over_a_sharp_background():
     image, defocus = two_layers(-8, 0)
     out = render_bokeh(image, defocus)
-    assert out[0, 48, 27].mean() > 0.2            # outside the square, light from it
-    assert out[0, 48, 33].mean() < 0.85           # inside, the background shows through its rim
+    assert out[0, 48, 27].mean() > 0.2  # outside the square, light from it
+    assert out[0, 48, 33].mean() < 0.85  # inside, the background shows through its rim
     assert torch.equal(out[:, :20], image[:, :20])
 
 
 def test_a_sharp_foreground_gets_no_halo():
     image, defocus = two_layers(0, 10)
-    bright = 0.9 - image                           # dark square before a bright blurred background
+    bright = 0.9 - image  # dark square before a bright blurred background
     out = render_bokeh(bright, defocus, highlights=1.0)
     assert (out[:, 33:63, 33:63] - bright[:, 33:63, 33:63]).abs().max() < 0.02
     assert (out[:, :30] - 0.9).abs().max() < 0.02  # nor does the square's darkness leak into the background
@@ -152,12 +155,12 @@ def test_a_light_behind_a_blurred_bar_is_cut_as_the_aperture_sees_it():
     image[:, :, 40:56], radius[:, :, 40:56] = 0.3, -8.0
     out = render_bokeh(image, DefocusMap(radius), linear=True)[0, ..., 0]
     y, x = torch.meshgrid(torch.arange(96) - 48.0, torch.arange(128) - 64.0, indexing="ij")
-    p = x / 16                                       # the lens point by which the light reaches a pixel
-    seen = x + 64 + 8 * p                            # where on the bar's plane that ray passes
+    p = x / 16  # the lens point by which the light reaches a pixel
+    seen = x + 64 + 8 * p  # where on the bar's plane that ray passes
     disc = torch.hypot(y, x) < 14
     # Between lens points the shadow's edge is known to half their spacing, here 2 px.
     hidden, free = disc & (seen > 44) & (seen < 52), disc & ((seen > 60) | (seen < 36))
-    full = 800 / (math.pi * 16 ** 2)
+    full = 800 / (math.pi * 16**2)
     assert hidden.any() and free.any()
     assert out[hidden].max() < 0.5 * full < 0.8 * full < out[free].min()
 
@@ -180,7 +183,7 @@ def test_a_given_background_shows_through_a_blurred_foreground():
 
 def test_the_aperture_turns_between_behind_and_in_front():
     half = torch.zeros(1, 64, 64)
-    half[:, :32] = 1                                # the upper half is open
+    half[:, :32] = 1  # the upper half is open
     behind, front = point(10, 41, aperture=half), point(-10, 41, aperture=half)
     assert behind[:20].sum() > 0.9 * behind.sum() and front[21:].sum() > 0.9 * front.sum()
     assert torch.allclose(behind, front.flip(0, 1), atol=1e-2 * float(behind.max()))
@@ -188,7 +191,7 @@ def test_the_aperture_turns_between_behind_and_in_front():
 
 def test_the_aperture_is_seen_from_the_front():
     right = torch.zeros(1, 64, 64)
-    right[:, :, 32:] = 1                            # from the front; from behind the camera it is the left half
+    right[:, :, 32:] = 1  # from the front; from behind the camera it is the left half
     disc = point(10, 41, aperture=right)
     assert disc[:, :20].sum() > 0.9 * disc.sum()
 
@@ -207,8 +210,8 @@ def test_grey_passes_partly():
 
 def test_small_clipped_lights_glow_and_walls_do_not():
     image = torch.full((1, 200, 300, 3), 0.2)
-    image[:, 60:64, 60:64] = 1.0                    # a light
-    image[:, :, 200:] = 1.0                         # a white wall
+    image[:, 60:64, 60:64] = 1.0  # a light
+    image[:, :, 200:] = 1.0  # a white wall
     on, off = (render_bokeh(image, plane(8, 200, 300), highlights=g) for g in (8.0, 1.0))
     assert on[0, 62, 62].mean() > off[0, 62, 62].mean() + 0.1
     assert (on[:, :, 160:] - off[:, :, 160:]).abs().max() < 1e-5
@@ -216,9 +219,15 @@ def test_small_clipped_lights_glow_and_walls_do_not():
 
 def test_tiles_leave_no_seam(monkeypatch):
     from rackfocus.pipelines.optical.bokeh import tiles
+
     image = texture(300, 420)
-    radius = torch.nn.functional.interpolate(torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2)),
-                                             (300, 420), mode="nearest")[:, 0] * 30 - 15
+    radius = (
+        torch.nn.functional.interpolate(
+            torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(2)), (300, 420), mode="nearest"
+        )[:, 0]
+        * 30
+        - 15
+    )
     whole = render_bokeh(image, DefocusMap(radius))
     monkeypatch.setattr(tiles, "TILE", 128)
     tiled = render_bokeh(image, DefocusMap(radius))
@@ -257,18 +266,24 @@ def test_progress_reaches_its_end_and_may_cancel():
         render_bokeh(texture(), plane(4), progress=stop)
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"image": {"samples": 0}}, "image batch"),
-    ({"image": torch.zeros(0, 4, 4, 3)}, "empty batch"),
-    ({"image": torch.full((1, 48, 64, 3), math.nan)}, "not numbers"),
-    ({"image": torch.zeros(48, 64, 3)}, "image batch"),
-    ({"defocus": torch.zeros(1, 48, 64)}, "DefocusMap"),
-    ({"defocus": DefocusMap(torch.zeros(3, 48, 64)), "image": torch.zeros(4, 48, 64, 3)}, "3 frames and image has 4"),
-    ({"aperture": torch.zeros(1, 32, 32)}, "all black"),
-    ({"quality": "ultra"}, "quality"),
-    ({"highlights": 0.5}, "highlights"),
-    ({"background": torch.zeros(1, 10, 10, 3)}, "one size"),
-])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"image": {"samples": 0}}, "image batch"),
+        ({"image": torch.zeros(0, 4, 4, 3)}, "empty batch"),
+        ({"image": torch.full((1, 48, 64, 3), math.nan)}, "not numbers"),
+        ({"image": torch.zeros(48, 64, 3)}, "image batch"),
+        ({"defocus": torch.zeros(1, 48, 64)}, "DefocusMap"),
+        (
+            {"defocus": DefocusMap(torch.zeros(3, 48, 64)), "image": torch.zeros(4, 48, 64, 3)},
+            "3 frames and image has 4",
+        ),
+        ({"aperture": torch.zeros(1, 32, 32)}, "all black"),
+        ({"quality": "ultra"}, "quality"),
+        ({"highlights": 0.5}, "highlights"),
+        ({"background": torch.zeros(1, 10, 10, 3)}, "one size"),
+    ],
+)
 def test_wrong_input_is_one_sentence(change, said):
     arguments = {"image": texture(), "defocus": plane(3), **change}
     with pytest.raises(RefocusError, match=said) as error:

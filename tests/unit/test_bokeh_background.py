@@ -1,13 +1,15 @@
 """A clean plate, held against the truth: two layers whose hidden background is known, rendered by brute force."""
+
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.dev.truth import psnr
+from rackfocus.dev.bench.truth import psnr
+from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, encode_srgb
+from rackfocus.pipelines.optics import DefocusMap
 
 H, W, MARGIN = 96, 128, 16
 CARD = (slice(MARGIN + 28, MARGIN + 68), slice(MARGIN + 40, MARGIN + 88))
@@ -26,8 +28,9 @@ def shifted(layer, by):
     h, w, _ = layer.shape
     ys, xs = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
     x, y = (2 * (xs - by[0]) + 1) / w - 1, (2 * (ys - by[1]) + 1) / h - 1
-    return F.grid_sample(layer.permute(2, 0, 1)[None], torch.stack([x, y], -1)[None], padding_mode="border",
-                         align_corners=False)[0].permute(1, 2, 0)
+    return F.grid_sample(
+        layer.permute(2, 0, 1)[None], torch.stack([x, y], -1)[None], padding_mode="border", align_corners=False
+    )[0].permute(1, 2, 0)
 
 
 def inner(layer):
@@ -46,7 +49,7 @@ class Scene:
         self.plate = encode_srgb(inner(wall))[None]
         self.sharp = encode_srgb(inner(wall * (1 - card[..., 3:]) + card[..., :3]))[None]
         total = torch.zeros_like(inner(wall))
-        for i in range(POINTS):   # the sunflower's seeds: even over the disc
+        for i in range(POINTS):  # the sunflower's seeds: even over the disc
             r, a = math.sqrt((i + 0.5) / POINTS), i * math.pi * (3 - math.sqrt(5))
             p = (r * math.cos(a), r * math.sin(a))
             front = shifted(card, (front_radius * p[0], front_radius * p[1]))
@@ -73,6 +76,6 @@ def test_a_clean_plate_brings_the_edge_nearer_to_the_truth(front, wall, worth, q
     band, rest = scene.score(quality=quality)
     band_with, rest_with = scene.score(quality=quality, background=scene.plate)
     assert band_with > band + worth
-    assert rest_with > min(rest, 60) - 0.1      # away from the edge it has nothing to say
+    assert rest_with > min(rest, 60) - 0.1  # away from the edge it has nothing to say
     wrong = scene.score(quality=quality, background=1 - scene.plate)[0]
-    assert wrong < band - 3                     # it is the plate's picture that helps
+    assert wrong < band - 3  # it is the plate's picture that helps

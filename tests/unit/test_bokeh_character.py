@@ -1,9 +1,11 @@
 """The character of a lens: cat's eye, spherical aberration, axial colour."""
+
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optical.bokeh import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, RefocusError, aperture_mask
+from rackfocus.pipelines.optics import DefocusMap, aperture_mask
 
 
 def discs(radius, places, size=241, light=1000.0, **options):
@@ -34,7 +36,7 @@ def test_a_cats_eye_is_round_in_the_centre_and_narrow_towards_the_corners(radius
     middle = discs(radius, [(120, 120)], cats_eye=1.0)
     assert (middle - discs(radius, [(120, 120)])).abs().sum() < 0.02 * middle.sum()
     assert abs(extent(middle[..., 0], (1, 0)) / extent(middle[..., 0], (0, 1)) - 1) < 0.02
-    half = 0.5 ** 0.5
+    half = 0.5**0.5
     for x, y in ((215, 215), (25, 215)):
         corner = discs(radius, [(x, y)], cats_eye=1.0)[..., 1]
         outwards = (half, half) if x > 120 else (-half, half)
@@ -66,7 +68,7 @@ def test_a_cats_eye_shapes_surfaces_as_it_shapes_lights():
     image[:, 136:142, 136:142] = 0.6
     defocus = DefocusMap(torch.full((1, 160, 160), 10.0))
     plain, eye = (render_bokeh(image, defocus, linear=True, cats_eye=c)[0, ..., 0] - 0.3 for c in (0.0, 1.0))
-    out = (0.5 ** 0.5, 0.5 ** 0.5)
+    out = (0.5**0.5, 0.5**0.5)
     plain, eye = plain.clamp(min=1e-3) - 1e-3, eye.clamp(min=1e-3) - 1e-3
     assert extent(eye, out) < 0.85 * extent(plain, out)
 
@@ -86,7 +88,7 @@ def test_spherical_aberration_keeps_the_light():
 def test_axial_colour_is_green_behind_and_magenta_in_front():
     behind, front = (discs(r, [(40, 40)], 81, chromatic=3.0) for r in (16, -16))
     for disc in (behind, front):
-        assert (disc.sum((0, 1)) / 1000 - 1).abs().max() < 0.02      # white as a whole
+        assert (disc.sum((0, 1)) / 1000 - 1).abs().max() < 0.02  # white as a whole
     c = torch.arange(81) - 40
     rho = torch.hypot(c[:, None].float(), c[None].float())
     outer = behind[(rho > 14) & (rho < 15.5)].mean(0)
@@ -100,11 +102,13 @@ def test_character_goes_with_any_aperture():
     plain = discs(14, [(40, 40)], 81, aperture=heart)
     for options in ({"cats_eye": 0.5}, {"spherical": 0.5}, {"chromatic": 2.0}):
         assert (discs(14, [(40, 40)], 81, aperture=heart, **options)[..., 1] > 0).float().mean() > 0.5 * (
-            plain[..., 1] > 0).float().mean()
+            plain[..., 1] > 0
+        ).float().mean()
 
 
-@pytest.mark.parametrize("options", [{"cats_eye": 1.5}, {"spherical": -2.0}, {"chromatic": -1.0},
-                                     {"cats_eye": float("nan")}])
+@pytest.mark.parametrize(
+    "options", [{"cats_eye": 1.5}, {"spherical": -2.0}, {"chromatic": -1.0}, {"cats_eye": float("nan")}]
+)
 def test_wrong_character_is_one_sentence(options):
     with pytest.raises(RefocusError, match="cats_eye must be from 0 to 1") as error:
         discs(4, [(10, 10)], 21, **options)

@@ -1,12 +1,14 @@
 """A wire, which a depth map of one ray per pixel shows as dashes, against its photograph by brute force."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.dev.baselines import disc_scatter
-from rackfocus.dev.truth import psnr
+from rackfocus.dev.bench.baselines import disc_scatter
+from rackfocus.dev.bench.truth import psnr
+from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, aperture_mask, aperture_points, encode_srgb
+from rackfocus.pipelines.optics import DefocusMap, aperture_mask, aperture_points
 
 H, W, SLOPE = 96, 128, 0.31
 WIRE = torch.tensor([0.8, 0.7, 0.2])
@@ -15,7 +17,7 @@ WIRE = torch.tensor([0.8, 0.7, 0.2])
 def distance(step):
     """How far each of step x step places in every pixel is from the wire's middle."""
     y, x = (torch.arange(H * step) + 0.5) / step, (torch.arange(W * step) + 0.5) / step
-    return (y[:, None] - 30 - SLOPE * x[None]).abs() / (1 + SLOPE ** 2) ** 0.5
+    return (y[:, None] - 30 - SLOPE * x[None]).abs() / (1 + SLOPE**2) ** 0.5
 
 
 def wall():
@@ -25,6 +27,7 @@ def wall():
 
 def photograph(cover, front_radius, wall_radius):
     """Both layers moved for each of 400 points of the lens, the wire over the wall: [H, W, 3]."""
+
     def moved(layer, by):
         theta = torch.tensor([[[1, 0, -2 * by[0] / W], [0, 1, -2 * by[1] / H]]])
         grid = F.affine_grid(theta, (1, layer.shape[0], H, W), align_corners=False)
@@ -38,14 +41,15 @@ def photograph(cover, front_radius, wall_radius):
     return out.permute(1, 2, 0)
 
 
-@pytest.mark.parametrize("width, front_radius, wall_radius, asked, over_scatter", [
-    (0.7, -8, 0, 46, 12), (0.7, 0, 8, 51, 13), (0.7, -3, 6, 52, 3), (1.2, -8, 0, 44.5, 13), (2.0, -8, 0, 43.5, 14),
-])
+@pytest.mark.parametrize(
+    "width, front_radius, wall_radius, asked, over_scatter",
+    [(0.7, -8, 0, 46, 12), (0.7, 0, 8, 51, 13), (0.7, -3, 6, 52, 3), (1.2, -8, 0, 44.5, 13), (2.0, -8, 0, 43.5, 14)],
+)
 def test_dashes_do_not_become_beads(width, front_radius, wall_radius, asked, over_scatter):
     cover = F.avg_pool2d((distance(8) < width / 2).float()[None], 8)[0]
     picture = (cover * WIRE[:, None, None] + (1 - cover) * wall()).permute(1, 2, 0)[None]
     hit = distance(1) < width / 2
-    assert hit.any(0).float().mean() < 0.8 or width > 1      # dashes indeed
+    assert hit.any(0).float().mean() < 0.8 or width > 1  # dashes indeed
     radius = torch.where(hit, float(front_radius), float(wall_radius))[None]
     out = encode_srgb(render_bokeh(picture, DefocusMap(radius), linear=True))
     plain = encode_srgb(disc_scatter(picture, radius))

@@ -1,14 +1,17 @@
 """deblur with a known defocus map: what any deconvolution of a lens must hold."""
+
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical import deblur
 from rackfocus.pipelines.optical.deconvolution import deblur as door
 from rackfocus.pipelines.optical.deconvolution.operator import BlurOperator
-from rackfocus.pipelines.optics import DefocusMap, RefocusError, aperture_mask, decode_srgb, encode_srgb
+from rackfocus.pipelines.optics import DefocusMap, aperture_mask
 from rackfocus.pipelines.optics.aperture import aperture_kernel
 
 
@@ -21,7 +24,7 @@ def texture(h, w, seed=0):
     x = 0.45 + 0.13 * (x - x.mean()) / x.std()
     for _ in range(12):
         y0, x0 = (int(v * torch.rand(1, generator=g)) for v in (h, w))
-        x[:, y0:y0 + h // 7, x0:x0 + w // 6] += 0.25 * (torch.rand(3, 1, 1, generator=g) - 0.5)
+        x[:, y0 : y0 + h // 7, x0 : x0 + w // 6] += 0.25 * (torch.rand(3, 1, 1, generator=g) - 0.5)
     return x.clamp(0.05, 0.9).movedim(0, -1)[None]
 
 
@@ -130,7 +133,7 @@ def test_a_clipped_light_shrinks_to_where_it_stands_and_a_white_wall_does_not():
     y, x = torch.meshgrid(torch.arange(96.0), torch.arange(160.0), indexing="ij")
     light = wall.clone()
     light[0, torch.hypot(y - 48, x - 40) < 8] = 1.0
-    ramp = ((torch.arange(160.0) - 92) / 16).clamp(0, 1)[None, :, None]      # the wall's edge through the same lens
+    ramp = ((torch.arange(160.0) - 92) / 16).clamp(0, 1)[None, :, None]  # the wall's edge through the same lens
     light[0] = torch.maximum(light[0], encode_srgb(decode_srgb(wall[0]) * (1 - ramp) + ramp))
     out = deblur(light, flat(8, light))
     lit = (out > 0.99).all(-1)[0]
@@ -149,6 +152,7 @@ def test_tiles_leave_no_seam(monkeypatch):
 
 def door_module():
     import sys
+
     return sys.modules[door.__module__]
 
 

@@ -1,13 +1,14 @@
 """estimate_defocus, and deblur without a map."""
+
 import importlib.util
 from pathlib import Path
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optical import deblur, estimate_coarse, estimate_defocus
-from rackfocus.pipelines.optical.deconvolution import coarse
-from rackfocus.pipelines.optics import RefocusError
+from rackfocus.pipelines.optical.deconvolution import estimate as coarse
 
 _spec = importlib.util.spec_from_file_location("deblur_properties", Path(__file__).with_name("test_deblur.py"))
 _known = importlib.util.module_from_spec(_spec)

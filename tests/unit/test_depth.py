@@ -1,4 +1,5 @@
 """Depth models of every kind, tiny and random, from folders as an artist has them."""
+
 import json
 import shutil
 
@@ -7,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rackfocus.dev import tiny_depth
+from rackfocus.dev.tiny import depth as tiny_depth
 from rackfocus.pipelines.depth import estimate_depth, find_models, load_depth_model
-from rackfocus.pipelines.depth.meaning import meaning_of
+from rackfocus.pipelines.depth.load import meaning_of
 from rackfocus.pipelines.depth.pixels import Pixels, pixels_of, reflected
-from rackfocus.pipelines.optics import RefocusError
+from rackfocus.pipelines.image.checks import RefocusError
 
 KINDS = {"anything": "disparity", "anything_metric": "metres", "pro": "metres", "dpt": "disparity", "glpn": "metres"}
 
@@ -47,7 +48,7 @@ def test_every_kind_of_model_keeps_size_and_batch_and_says_what_it_gives(models,
     assert made.depth.shape == (3, 75, 99) and made.depth.dtype == torch.float32
     assert made.kind == KINDS[name] and made.depth.isfinite().all() and (made.depth > 0).all()
     assert made.depth.std() > 0 and name in made.info
-    assert len(made.depth.unique()) > 256   # not quantised to 8 bits
+    assert len(made.depth.unique()) > 256  # not quantised to 8 bits
     assert ("relative" in made.info and "K" in made.info) == (made.kind == "disparity")
 
 
@@ -58,17 +59,21 @@ def test_frames_are_independent_and_runs_are_equal(models, name):
     together, again = (estimate_depth(models[name], clip).depth for _ in range(2))
     assert torch.equal(together, again)
     for i in range(3):
-        alone = estimate_depth(models[name], clip[i:i + 1]).depth[0]
+        alone = estimate_depth(models[name], clip[i : i + 1]).depth[0]
         ratio = together[i] / alone
-        assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-5)   # one factor for all of the frame
+        assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-5)  # one factor for all of the frame
         assert not metric or torch.equal(together[i], alone)
 
 
 def test_one_scale_for_the_whole_batch(models):
     clip = torch.cat([picture(1, 40, 52), 0.2 * picture(1, 40, 52, seed=1)])
     with torch.no_grad():
-        raw = torch.stack([models["anything"].net(pixel_values=models["anything"].pixels.values(f[None]))
-                           .predicted_depth[0].mean() for f in clip])
+        raw = torch.stack(
+            [
+                models["anything"].net(pixel_values=models["anything"].pixels.values(f[None])).predicted_depth[0].mean()
+                for f in clip
+            ]
+        )
     made = estimate_depth(models["anything"], clip)
     assert float(made.depth.max()) == pytest.approx(1) and min(float(d.max()) for d in made.depth) < 0.999
     means = made.depth.mean((1, 2))
@@ -90,7 +95,7 @@ def test_the_meaning_can_be_overruled(models):
     assert "does not say" in asked.info and "does not say" not in estimate_depth(models["anything"], clip).info
     metres = estimate_depth(models["dpt"], clip, meaning="metres")
     assert metres.kind == "metres" and "does not say" not in metres.info
-    near = asked.depth.flatten()[metres.depth.flatten().argmax()]   # large numbers were near, and are far now
+    near = asked.depth.flatten()[metres.depth.flatten().argmax()]  # large numbers were near, and are far now
     assert float(near) == pytest.approx(1)
     relative = estimate_depth(models["glpn"], clip, meaning="disparity")
     assert relative.kind == "disparity" and float(relative.depth.max()) == pytest.approx(1)
@@ -132,7 +137,7 @@ def test_pictures_are_prepared_as_transformers_does(models, folders, name, size)
     from transformers import AutoImageProcessor
 
     coarse = picture(1, *size)
-    hard = torch.where(torch.arange(size[1])[:, None] < size[1] // 2, coarse, (coarse > 0.5).float())   # overshoots
+    hard = torch.where(torch.arange(size[1])[:, None] < size[1] // 2, coarse, (coarse > 0.5).float())  # overshoots
     bytes_ = (hard[0].numpy() * 255).round().astype(np.uint8)
     theirs = AutoImageProcessor.from_pretrained(folders[name])(images=bytes_, return_tensors="pt")["pixel_values"]
     ours = models[name].pixels.values(torch.from_numpy(bytes_)[None].float() / 255)
@@ -153,8 +158,12 @@ def test_zoedepth_is_prepared_and_cut_as_transformers_does():
 
 
 def test_processors_that_do_not_resize_round_down_to_what_they_divide_by():
-    raw = {"image_processor_type": "DPTImageProcessor", "do_resize": False, "size_divisor": 14, "size": {"height": 384,
-           "width": 384}}
+    raw = {
+        "image_processor_type": "DPTImageProcessor",
+        "do_resize": False,
+        "size_divisor": 14,
+        "size": {"height": 384, "width": 384},
+    }
     assert pixels_of(raw, "dpt", "m").target(100, 60) == (98, 56)
     old = {"feature_extractor_type": "DPTFeatureExtractor", "size": 384, "resample": 2}
     assert pixels_of(old, "dpt", "m").target(100, 60) == (384, 384) and pixels_of(old, "dpt", "m").mode == "bilinear"
@@ -177,6 +186,7 @@ def test_any_size_runs(models, name, size):
 
 def test_no_depth_between_two_surfaces_is_made_up(models):
     """A network's map with one step, enlarged: its two depths and no third, metres as well."""
+
     class Step(torch.nn.Module):
         def forward(self, pixel_values):
             depth = torch.full((1, 14, 14), 2.0)
@@ -194,6 +204,7 @@ def load_like(model, **other):
 @pytest.mark.parametrize("reflect", [False, True])
 def test_depth_lies_on_the_picture(models, reflect):
     """A network that gives back the brightness it sees: its map is the picture's, also where a border was cut off."""
+
     class Same(torch.nn.Module):
         def forward(self, pixel_values):
             return type("Out", (), {"predicted_depth": pixel_values.mean(1)})
@@ -218,7 +229,7 @@ def test_progress_within_a_frame_and_cancel(models):
     estimate_depth(models["anything"], picture(2, 40, 52), progress=lambda done, total: steps.append((done, total)))
     done = [d for d, _ in steps]
     assert done == sorted(done) and {t for _, t in steps} == {200} and done[-1] == 200
-    assert len({d for d in done if 0 < d < 100}) >= 4   # layers of the first frame
+    assert len({d for d in done if 0 < d < 100}) >= 4  # layers of the first frame
 
     class Cancelled(Exception):
         pass
@@ -273,15 +284,22 @@ def without_processor(folder, into):
     return str(into)
 
 
-@pytest.mark.parametrize("name, make, said", [
-    ("anything", without_weights, r"no \.safetensors file"),
-    ("anything", without_a_tensor, r"missing \(head\.conv1\.weight\)"),
-    ("dpt", without_processor, r"no readable preprocessor_config\.json"),
-    ("dpt", lambda f, p: changed(f, p, architectures=["X"]), r"no config\.json of a depth model"),
-    ("anything", lambda f, p: changed(f, p, backbone_config=None, backbone="some/other"), "further model, some/other"),
-    ("anything", lambda f, p: changed(f, p, model_type="martian"), "cannot be loaded"),
-    ("anything", lambda f, p: changed(f, p, fusion_hidden_size=16), "tensors|cannot be loaded"),
-])
+@pytest.mark.parametrize(
+    "name, make, said",
+    [
+        ("anything", without_weights, r"no \.safetensors file"),
+        ("anything", without_a_tensor, r"missing \(head\.conv1\.weight\)"),
+        ("dpt", without_processor, r"no readable preprocessor_config\.json"),
+        ("dpt", lambda f, p: changed(f, p, architectures=["X"]), r"no config\.json of a depth model"),
+        (
+            "anything",
+            lambda f, p: changed(f, p, backbone_config=None, backbone="some/other"),
+            "further model, some/other",
+        ),
+        ("anything", lambda f, p: changed(f, p, model_type="martian"), "cannot be loaded"),
+        ("anything", lambda f, p: changed(f, p, fusion_hidden_size=16), "tensors|cannot be loaded"),
+    ],
+)
 def test_an_unusable_folder_is_one_sentence(folders, tmp_path, name, make, said):
     with pytest.raises(RefocusError, match=said) as error:
         load_depth_model(make(folders[name], tmp_path / "model"), "mine")
@@ -291,12 +309,16 @@ def test_an_unusable_folder_is_one_sentence(folders, tmp_path, name, make, said)
 
 def test_depth_anything_without_a_processor_has_its_published_one(folders, tmp_path):
     assert load_depth_model(without_processor(folders["anything"], tmp_path / "m")).pixels == Pixels()
-    assert Pixels().target(480, 640) == (518, 686)   # the size that transformers' conversion test names
+    assert Pixels().target(480, 640) == (518, 686)  # the size that transformers' conversion test names
 
 
 def test_code_in_a_folder_is_never_run(folders, tmp_path):
-    folder = changed(folders["anything"], tmp_path / "evil", model_type="evil",
-                     auto_map={"AutoConfig": "evil.Evil", "AutoModelForDepthEstimation": "evil.Evil"})
+    folder = changed(
+        folders["anything"],
+        tmp_path / "evil",
+        model_type="evil",
+        auto_map={"AutoConfig": "evil.Evil", "AutoModelForDepthEstimation": "evil.Evil"},
+    )
     (tmp_path / "evil" / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
     with pytest.raises(RefocusError, match="cannot be loaded"):
         load_depth_model(folder)

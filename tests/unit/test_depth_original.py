@@ -1,4 +1,5 @@
 """Depth Anything V2 files under their authors' names: the layout to the byte, and the same depth as transformers."""
+
 import json
 from dataclasses import replace
 
@@ -6,16 +7,19 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from rackfocus.dev import tiny_depth
+from rackfocus.dev.tiny import depth as tiny_depth
 from rackfocus.pipelines.depth import estimate_depth, find_models, load_depth_model
-from rackfocus.pipelines.depth.original import is_original, original_config, renamed
-from rackfocus.pipelines.engines import weight_files
-from rackfocus.pipelines.optics import RefocusError
+from rackfocus.pipelines.depth.depth_anything import is_original, original_config, renamed
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.weights.manifest import weight_files
 
 NAME = "depth_anything_v2_vits_fp16.safetensors"
 # width, layers, neck, head
-SIZES = {"vits": (384, 12, (48, 96, 192, 384), 64), "vitb": (768, 12, (96, 192, 384, 768), 128),
-         "vitl": (1024, 24, (256, 512, 1024, 1024), 256)}
+SIZES = {
+    "vits": (384, 12, (48, 96, 192, 384), 64),
+    "vitb": (768, 12, (96, 192, 384, 768), 128),
+    "vitl": (1024, 24, (256, 512, 1024, 1024), 256),
+}
 
 # The encoder layers, counted from 1, that the authors' second version hands to its head.
 TAPPED = {"vits": [3, 6, 9, 12], "vitb": [3, 6, 9, 12], "vitl": [5, 12, 18, 24]}
@@ -23,8 +27,11 @@ TAPPED = {"vits": [3, 6, 9, 12], "vitb": [3, 6, 9, 12], "vitl": [5, 12, 18, 24]}
 
 def layout(width, layers, neck, fusion, *, grid=37, head=32) -> dict[str, tuple]:
     """Authors' names and shapes, written out by hand."""
-    shapes = {"pretrained.cls_token": (1, 1, width), "pretrained.mask_token": (1, width),
-              "pretrained.pos_embed": (1, 1 + grid * grid, width)}
+    shapes = {
+        "pretrained.cls_token": (1, 1, width),
+        "pretrained.mask_token": (1, width),
+        "pretrained.pos_embed": (1, 1 + grid * grid, width),
+    }
 
     def layer(name, out, *rest, bias=True):
         shapes[f"{name}.weight"] = (out, *rest)
@@ -69,8 +76,10 @@ def file_size(shapes) -> int:
 
 def model_of(config):
     from transformers import AutoConfig, AutoModelForDepthEstimation
+
     return AutoModelForDepthEstimation.from_config(
-        AutoConfig.for_model(**{k: v for k, v in config.items() if k != "architectures"}))
+        AutoConfig.for_model(**{k: v for k, v in config.items() if k != "architectures"})
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -125,9 +134,9 @@ def test_a_file_gives_the_depth_of_the_folder_with_the_same_weights(file, tmp_pa
     net = model_of(original_config(state, NAME))
     for number, block in enumerate(net.backbone.encoder.layer):
         p = f"pretrained.blocks.{number}."
-        linears = [m for m in block.attention.modules() if isinstance(m, torch.nn.Linear)]   # query, key, value, out
+        linears = [m for m in block.attention.modules() if isinstance(m, torch.nn.Linear)]  # query, key, value, out
         for i, m in enumerate(linears[:3]):
-            m.weight.data, m.bias.data = (state[f"{p}attn.qkv.{w}"][64 * i:64 * (i + 1)] for w in ("weight", "bias"))
+            m.weight.data, m.bias.data = (state[f"{p}attn.qkv.{w}"][64 * i : 64 * (i + 1)] for w in ("weight", "bias"))
         copy(linears[3], state, p + "attn.proj")
         for name in ("norm1", "norm2"):
             copy(getattr(block, name), state, p + name)
@@ -209,11 +218,17 @@ def added(state):
     state["depth_head.extra"] = torch.zeros(1)
 
 
-@pytest.mark.parametrize("spoil, name, said", [
-    (cut, NAME, r"missing \(backbone\.layernorm\.bias\)"), (torn, NAME, "lacks tensors"),
-    (shallow, NAME, "11 encoder layers"), (widened, NAME, r"of another shape \(head\.conv1\.bias\)"),
-    (added, NAME, r"unknown \(depth_head\.extra\)"), (lambda s: None, "my_metric.safetensors", "how far it reaches"),
-])
+@pytest.mark.parametrize(
+    "spoil, name, said",
+    [
+        (cut, NAME, r"missing \(backbone\.layernorm\.bias\)"),
+        (torn, NAME, "lacks tensors"),
+        (shallow, NAME, "11 encoder layers"),
+        (widened, NAME, r"of another shape \(head\.conv1\.bias\)"),
+        (added, NAME, r"unknown \(depth_head\.extra\)"),
+        (lambda s: None, "my_metric.safetensors", "how far it reaches"),
+    ],
+)
 def test_an_unusable_file_is_one_sentence(tmp_path, spoil, name, said):
     state = tiny_state()
     spoil(state)

@@ -1,17 +1,25 @@
 """The pure parts of Genfocus: tiles, tokens, pixels, attention rule, names."""
+
 from itertools import pairwise
 
 import pytest
 import torch
 
+from rackfocus.pipelines.flux.architecture import fused_layers
+from rackfocus.pipelines.flux.blocks import sees
+from rackfocus.pipelines.flux.sampling import sigmas, time_shift
+from rackfocus.pipelines.flux.tokens import (
+    Rows,
+    blend,
+    pad_to_tokens,
+    position_ids,
+    query_groups,
+    starts,
+    tiles,
+    use_tiles,
+)
 from rackfocus.pipelines.genfocus import FLUX_1, pack, unpack
-from rackfocus.pipelines.genfocus.attention import query_groups, sees
-from rackfocus.pipelines.genfocus.original_names import fused_layers
-from rackfocus.pipelines.genfocus.pixels import defocus_image, pad_to_tokens
-from rackfocus.pipelines.genfocus.rows import Rows
-from rackfocus.pipelines.genfocus.schedule import sigmas, time_shift
-from rackfocus.pipelines.genfocus.tiling import blend, starts, tiles, use_tiles
-from rackfocus.pipelines.genfocus.tokens import position_ids
+from rackfocus.pipelines.genfocus.setups import defocus_image
 
 
 def test_pack_and_back():

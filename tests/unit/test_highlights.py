@@ -1,10 +1,11 @@
 """Clipped lights: told from white surfaces by their rim, and given back their hue."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.pipelines.optics.highlights import find_clipped_lights
-from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
+from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_lights
 
 
 def photograph(light, side=5, size=320, background=0.1, softness=1, at=(40, 52)):
@@ -13,7 +14,7 @@ def photograph(light, side=5, size=320, background=0.1, softness=1, at=(40, 52))
     fine = 8
     scene = torch.full((3, size * fine, size * fine), background)
     y, x = (int((c + 0.3) * fine) for c in at)
-    scene[:, y:y + side * fine, x:x + side * fine] = torch.tensor(light)[:, None, None]
+    scene[:, y : y + side * fine, x : x + side * fine] = torch.tensor(light)[:, None, None]
     k = fine * softness
     scene = F.avg_pool2d(F.pad(scene[None], (k // 2,) * 4, mode="replicate"), k, fine)[0, :, :size, :size]
     return (encode_srgb(scene.permute(1, 2, 0)) * 255).round() / 255

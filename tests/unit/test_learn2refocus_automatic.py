@@ -1,12 +1,14 @@
 """The input position found from depth, and frames as the artist gets them."""
+
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import position_at
 from rackfocus.pipelines.learn2refocus.automatic import automatic_position, sharpest_disparity
 from rackfocus.pipelines.learn2refocus.finish import finish
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, RefocusError
+from rackfocus.pipelines.optics import DefocusMap
 
 
 def random(*shape, seed=0):

@@ -1,14 +1,15 @@
 """Detail transfer on a synthetic pair: generated frames that are known, and what they should have become."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.dev.truth import psnr
+from rackfocus.dev.bench.truth import psnr
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import resize
-from rackfocus.pipelines.learn2refocus.detail import as_sharp, transfer_detail
-from rackfocus.pipelines.learn2refocus.finish import finish
+from rackfocus.pipelines.learn2refocus.finish import as_sharp, finish, transfer_detail
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap, RefocusError
+from rackfocus.pipelines.optics import DefocusMap
 
 FULL, MODEL = (256, 384), (128, 192)
 LEFT, RIGHT = (slice(None), slice(None), slice(0, 88)), (slice(None), slice(None), slice(104, 192))
@@ -17,8 +18,10 @@ LEFT, RIGHT = (slice(None), slice(None), slice(0, 88)), (slice(None), slice(None
 def texture(seed=0):
     """Detail of all sizes, [1, H, W, 3]."""
     g = torch.Generator().manual_seed(seed)
-    layers = [F.interpolate(torch.rand(1, 3, FULL[0] // s, FULL[1] // s, generator=g) - 0.5, FULL, mode="bicubic")
-              * s ** 0.6 for s in (1, 2, 4, 8, 16, 32)]
+    layers = [
+        F.interpolate(torch.rand(1, 3, FULL[0] // s, FULL[1] // s, generator=g) - 0.5, FULL, mode="bicubic") * s**0.6
+        for s in (1, 2, 4, 8, 16, 32)
+    ]
     found = sum(layers)
     return (found / found.std() * 0.15 + 0.5).clamp(0, 1).movedim(1, -1)
 
@@ -29,7 +32,7 @@ SHARP = texture()
 def shot(focus: float):
     """The scene at full size: its left half lies at 0, its right half at 1; 10 pixels of blur for each unit."""
     plane = torch.zeros(1, *FULL)
-    plane[..., FULL[1] // 2:] = 1
+    plane[..., FULL[1] // 2 :] = 1
     return render_bokeh(SHARP, DefocusMap(10 * (focus - plane)), highlights=1.0)
 
 
@@ -84,8 +87,9 @@ def test_amount_is_a_share_and_flat_pictures_stay_flat():
     inside = (all_ > 0) & (all_ < 1)
     assert torch.allclose(half[inside], ((none + all_) / 2)[inside], atol=1e-5)
     flat = torch.full((9, 64, 64, 3), 0.3)
-    assert torch.allclose(transfer_detail(flat, torch.full((1, 100, 90, 3), 0.3), 4), torch.full((9, 100, 90, 3), 0.3),
-                          atol=1e-5)
+    assert torch.allclose(
+        transfer_detail(flat, torch.full((1, 100, 90, 3), 0.3), 4), torch.full((9, 100, 90, 3), 0.3), atol=1e-5
+    )
 
 
 def test_finish_takes_the_detail_at_either_size():

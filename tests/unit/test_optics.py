@@ -1,20 +1,20 @@
 """Depth conventions, lens, aperture shapes, focus."""
+
 import math
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optics import (
     Camera,
     DefocusMap,
-    RefocusError,
     aperture_from_image,
     aperture_kernel,
     aperture_mask,
     aperture_points,
-    decode_srgb,
     defocus_from_disparity,
-    encode_srgb,
     focus_at_distance,
     focus_at_mask,
     focus_at_point,
@@ -35,8 +35,13 @@ def test_srgb_round_trip():
 def test_every_kind_of_depth_orders_near_before_far():
     metres = torch.tensor([[[1.0, 2.0, 4.0, 8.0]]])
     near = 1 / metres
-    for kind, depth in {"metres": metres, "inverse_metres": near, "disparity": near, "auto": metres,
-                        "inverted": 1 - (metres - 1) / 7}.items():
+    for kind, depth in {
+        "metres": metres,
+        "inverse_metres": near,
+        "disparity": near,
+        "auto": metres,
+        "inverted": 1 - (metres - 1) / 7,
+    }.items():
         d = to_disparity(depth, kind)
         assert (d[..., :-1] > d[..., 1:]).all(), kind
     assert torch.allclose(to_disparity(metres, "metres"), near)
@@ -63,13 +68,16 @@ def test_no_frame_is_normalised():
     assert torch.equal(to_disparity(depth, "disparity")[:, 1:], to_disparity(outlier, "disparity")[:, 1:])
 
 
-@pytest.mark.parametrize("depth, kind, said", [
-    (torch.tensor([[[math.nan]]]), "metres", "NaN"),
-    (torch.tensor([[[math.inf]]]), "disparity", "infinite"),
-    (torch.ones(1, 2, 2), "depthiness", "depth_kind"),
-    (torch.ones(0, 2, 2), "auto", "empty"),
-    ({"samples": 1}, "auto", "depth map"),
-])
+@pytest.mark.parametrize(
+    "depth, kind, said",
+    [
+        (torch.tensor([[[math.nan]]]), "metres", "NaN"),
+        (torch.tensor([[[math.inf]]]), "disparity", "infinite"),
+        (torch.ones(1, 2, 2), "depthiness", "depth_kind"),
+        (torch.ones(0, 2, 2), "auto", "empty"),
+        ({"samples": 1}, "auto", "depth map"),
+    ],
+)
 def test_wrong_depth_is_one_sentence(depth, kind, said):
     with pytest.raises(RefocusError, match=said) as error:
         to_disparity(depth, kind)
@@ -83,7 +91,7 @@ def test_resizing_makes_no_depth_between_two_surfaces():
         out = resize_depth(d, *size)
         assert torch.minimum(out.abs(), (1 - out).abs()).max() < 1e-6 and 0.3 < out.mean() < 0.7
     ramp = torch.linspace(0.5, 0.6, 10)[None, None].expand(1, 10, 10)
-    assert resize_depth(ramp, 40, 40).unique().numel() > 20   # a slope stays smooth
+    assert resize_depth(ramp, 40, 40).unique().numel() > 20  # a slope stays smooth
 
 
 def test_defocus_is_linear_in_disparity_with_sign():
@@ -116,7 +124,7 @@ def test_camera_strength_matches_the_worked_check():
 def test_camera_limits_have_that_circle_of_confusion():
     camera = Camera(85, 1.8)
     near, far = camera.near_far_limits(4.0, coc_mm=0.03)
-    k = camera.strength(4.0, 36000)   # pixels of 1 um
+    k = camera.strength(4.0, 36000)  # pixels of 1 um
     for z in (near, far):
         assert abs(2 * k * abs(1 / z - 1 / 4) - 30) < 0.1
     assert Camera(24, 16).near_far_limits(5.0)[1] == math.inf
@@ -155,24 +163,34 @@ def test_zones_add_up():
     assert [near.tolist(), sharp.tolist(), far.tolist()] == [[[[1, 0, 0]]], [[[0, 1, 0]]], [[[0, 0, 1]]]]
 
 
-@pytest.mark.parametrize("options, area", [
-    ({}, math.pi / 4),
-    ({"blades": 6}, 3 * math.sqrt(3) / 2 / 4),
-    ({"blades": 6, "roundness": 1.0}, math.pi / 4),
-    ({"squeeze": 2.0}, math.pi / 8),
-])
+@pytest.mark.parametrize(
+    "options, area",
+    [
+        ({}, math.pi / 4),
+        ({"blades": 6}, 3 * math.sqrt(3) / 2 / 4),
+        ({"blades": 6, "roundness": 1.0}, math.pi / 4),
+        ({"squeeze": 2.0}, math.pi / 8),
+    ],
+)
 def test_aperture_areas(options, area):
     assert float(aperture_mask(**options).mean()) == pytest.approx(area, rel=0.01)
 
 
 def test_aperture_rotation_is_counter_clockwise():
     still, turned = aperture_mask(blades=3), aperture_mask(blades=3, rotation=90)
-    assert still[0, 128, 250] == 1 and still[0, 128, 5] == 0     # first corner to the right
-    assert turned[0, 5, 128] == 1 and turned[0, 250, 128] == 0   # then to the top
+    assert still[0, 128, 250] == 1 and still[0, 128, 5] == 0  # first corner to the right
+    assert turned[0, 5, 128] == 1 and turned[0, 250, 128] == 0  # then to the top
 
 
-@pytest.mark.parametrize("options, said", [({"blades": 2}, "2 blades"), ({"squeeze": 0}, "squeeze"),
-                                           ({"roundness": 2}, "roundness"), ({"shape": "moon"}, "shape")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"blades": 2}, "2 blades"),
+        ({"squeeze": 0}, "squeeze"),
+        ({"roundness": 2}, "roundness"),
+        ({"shape": "moon"}, "shape"),
+    ],
+)
 def test_impossible_aperture(options, said):
     with pytest.raises(RefocusError, match=said):
         aperture_mask(**options)
@@ -202,4 +220,4 @@ def test_kernels_have_area_and_unit_sum(radius):
     k = aperture_kernel(aperture_mask(), radius)
     assert float(k.sum()) == pytest.approx(1, abs=1e-5)
     if radius > 1:
-        assert 1 / float(k.max()) == pytest.approx(math.pi * radius ** 2, rel=0.02)
+        assert 1 / float(k.max()) == pytest.approx(math.pi * radius**2, rel=0.02)

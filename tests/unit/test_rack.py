@@ -1,15 +1,16 @@
 """Rack focus: keyframes, the way between them, maps for stills and clips."""
+
 import math
 from itertools import pairwise
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optical import render_bokeh
 from rackfocus.pipelines.optics import (
     EASINGS,
     Keyframe,
-    RefocusError,
     defocus_from_disparity,
     focus_at_point,
     parse_keyframes,
@@ -37,7 +38,10 @@ def rack(text, depth=STILL, kind="disparity", strength=50.0, **options):
 
 def test_the_example_is_read():
     assert parse_keyframes("0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m") == [
-        Keyframe(0, (0.3, 0.6)), Keyframe(24, (0.8, 0.4), strength=60), Keyframe(48, metres=12)]
+        Keyframe(0, (0.3, 0.6)),
+        Keyframe(24, (0.8, 0.4), strength=60),
+        Keyframe(48, metres=12),
+    ]
 
 
 def test_spaces_lines_comments_and_order_are_free():
@@ -45,14 +49,26 @@ def test_spaces_lines_comments_and_order_are_free():
     assert parse_keyframes(text) == parse_keyframes("0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m")
 
 
-@pytest.mark.parametrize("line, said", [
-    ("24 0.8, 0.4", "'24 0.8, 0.4'"), ("24: 0.8", "'24: 0.8'"), ("x: 0.1, 0.2", "'x: 0.1, 0.2'"),
-    ("24: 0.1, 0.2, 0.3", "frame: x, y"), ("-4: 0.1, 0.2", "'-4: 0.1, 0.2'"), ("1.5: 0.1, 0.2", "frame: x, y"),
-    ("24: 2.5 feet", "2.5m"), ("24: 0.1, 0.2 power=3", "strength=40"), ("24: 0.1, 0.2 strength=", "strength=40"),
-    ("24: 1.2, 0.2", "outside the picture"), ("24: 0.1, -0.2", "outside the picture"),
-    ("24: 0m", "above 0"), ("24: -3m", "above 0"), ("24: 0.1, 0.2 strength=-1", "strength must be 0 or more"),
-    ("0: 0.5, 0.5", "frame 0 again"),
-])
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("24 0.8, 0.4", "'24 0.8, 0.4'"),
+        ("24: 0.8", "'24: 0.8'"),
+        ("x: 0.1, 0.2", "'x: 0.1, 0.2'"),
+        ("24: 0.1, 0.2, 0.3", "frame: x, y"),
+        ("-4: 0.1, 0.2", "'-4: 0.1, 0.2'"),
+        ("1.5: 0.1, 0.2", "frame: x, y"),
+        ("24: 2.5 feet", "2.5m"),
+        ("24: 0.1, 0.2 power=3", "strength=40"),
+        ("24: 0.1, 0.2 strength=", "strength=40"),
+        ("24: 1.2, 0.2", "outside the picture"),
+        ("24: 0.1, -0.2", "outside the picture"),
+        ("24: 0m", "above 0"),
+        ("24: -3m", "above 0"),
+        ("24: 0.1, 0.2 strength=-1", "strength must be 0 or more"),
+        ("0: 0.5, 0.5", "frame 0 again"),
+    ],
+)
 def test_a_bad_line_is_named_with_the_form_needed(line, said):
     with pytest.raises(RefocusError, match="line 2 reads") as error:
         parse_keyframes(f"0: 0.3, 0.6\n{line}\n48: 12m")
@@ -116,10 +132,15 @@ def test_focus_moves_evenly_in_dioptres():
     assert made.focus == pytest.approx([1, 0.8125, 0.625, 0.4375, 0.25])
 
 
-@pytest.mark.parametrize("kind, depth, metres", [
-    ("metres", steps(4.0, 8.0), "4m"), ("inverse_metres", steps(0.25, 0.125), "4m"),
-    ("disparity", steps(0.375, 0.1), "4m"), ("inverted", steps(0.75, 0.25), "4m"),
-])
+@pytest.mark.parametrize(
+    "kind, depth, metres",
+    [
+        ("metres", steps(4.0, 8.0), "4m"),
+        ("inverse_metres", steps(0.25, 0.125), "4m"),
+        ("disparity", steps(0.375, 0.1), "4m"),
+        ("inverted", steps(0.75, 0.25), "4m"),
+    ],
+)
 @pytest.mark.parametrize("easing", EASINGS)
 def test_a_distance_is_the_same_as_a_point_that_stands_there(kind, depth, metres, easing):
     scene = {"near_m": 2.0, "far_m": 10.0, "easing": easing}
@@ -135,12 +156,12 @@ def test_a_point_is_read_in_its_own_frame_of_a_clip():
     assert rack(text, clip, easing="linear").focus == pytest.approx([0.4, 0.5, 0.6, 0.7])
     assert rack(text, clip[:1]).focus == pytest.approx([0.4] * 4)
     made = rack(text, clip, easing="linear").defocus.radius
-    assert made[:, :, :20].abs().max() < 1e-5     # the focus follows the thing that comes nearer
+    assert made[:, :, :20].abs().max() < 1e-5  # the focus follows the thing that comes nearer
     assert torch.allclose(made[3, :, 20:], torch.tensor(0.5 * 50 * W / 1000))
 
 
 def test_a_clip_is_one_kind_of_depth_and_no_frame_is_normalised():
-    clip = torch.cat([steps(0.5, 0.9), steps(0.5, 4.0)])   # only the second frame shows that these are metres
+    clip = torch.cat([steps(0.5, 0.9), steps(0.5, 4.0)])  # only the second frame shows that these are metres
     made = rack("0: 0.5m", clip, "auto")
     assert torch.equal(made.defocus.radius, rack("0: 0.5m", clip, "metres").defocus.radius)
     assert torch.equal(made.defocus.radius[0, :, :20], made.defocus.radius[1, :, :20])
@@ -156,18 +177,21 @@ def test_the_number_of_frames():
     assert len(rack(f"40: {LEFT}", clip=7).focus) == 7
 
 
-@pytest.mark.parametrize("options, said", [
-    ({"frames": 3}, "frames is 3 and the clip has 5"),
-    ({"clip": 4}, "depth has 5 frames and image has 4"),
-    ({"text": f"0: 1m; 5: {LEFT}"}, "frame 5 is a point"),
-    ({"depth": STILL, "text": "10000000: 2m"}, "1 to 9999"),
-    ({"easing": "bounce"}, "bounce"),
-    ({"depth": torch.full((1, 4, 4), math.nan)}, "NaN"),
-    ({"depth": torch.zeros(0, 4, 4)}, "empty"),
-    ({"depth": {"samples": 0}}, "depth map"),
-    ({"text": "0: 2m", "near_m": 5.0, "far_m": 5.0}, "under the far one"),
-    ({"strength": -1.0}, "strength is -"),
-])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"frames": 3}, "frames is 3 and the clip has 5"),
+        ({"clip": 4}, "depth has 5 frames and image has 4"),
+        ({"text": f"0: 1m; 5: {LEFT}"}, "frame 5 is a point"),
+        ({"depth": STILL, "text": "10000000: 2m"}, "1 to 9999"),
+        ({"easing": "bounce"}, "bounce"),
+        ({"depth": torch.full((1, 4, 4), math.nan)}, "NaN"),
+        ({"depth": torch.zeros(0, 4, 4)}, "empty"),
+        ({"depth": {"samples": 0}}, "depth map"),
+        ({"text": "0: 2m", "near_m": 5.0, "far_m": 5.0}, "under the far one"),
+        ({"strength": -1.0}, "strength is -"),
+    ],
+)
 def test_wrong_input_is_one_sentence(options, said):
     arguments = {"text": f"0: {LEFT}", "depth": STILL.repeat(5, 1, 1), **options}
     with pytest.raises(RefocusError, match=said) as error:

@@ -1,11 +1,12 @@
 """Focus stacking as properties."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.stacking import METHODS, fuse_stack
-from rackfocus.pipelines.optics.errors import RefocusError
-from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
 
 
 def texture(h, w, seed=0, low=0.2, high=0.8):
@@ -127,16 +128,19 @@ def test_progress_is_told_and_can_cancel(method):
         fuse_stack(frames, method=method, progress=stop)
 
 
-@pytest.mark.parametrize("bad, kwargs, words", [
-    ("text", {}, "needed"),
-    (torch.zeros(0, 8, 8, 3), {}, "empty batch"),
-    (torch.zeros(3, 8, 8), {}, "shape"),
-    (torch.full((2, 8, 8, 3), float("nan")), {}, "NaN"),
-    (torch.zeros(3, 8, 8, 3), {"method": "magic"}, "average, depth, pyramid"),
-    (torch.zeros(3, 8, 8, 3), {"first": 3}, "0 to 2"),
-    (torch.zeros(3, 8, 8, 3), {"last": -1}, "0 to 2"),
-    (torch.zeros(3, 8, 8, 3), {"first": 2, "last": 1}, "exceed"),
-])
+@pytest.mark.parametrize(
+    "bad, kwargs, words",
+    [
+        ("text", {}, "needed"),
+        (torch.zeros(0, 8, 8, 3), {}, "empty batch"),
+        (torch.zeros(3, 8, 8), {}, "shape"),
+        (torch.full((2, 8, 8, 3), float("nan")), {}, "NaN"),
+        (torch.zeros(3, 8, 8, 3), {"method": "magic"}, "average, depth, pyramid"),
+        (torch.zeros(3, 8, 8, 3), {"first": 3}, "0 to 2"),
+        (torch.zeros(3, 8, 8, 3), {"last": -1}, "0 to 2"),
+        (torch.zeros(3, 8, 8, 3), {"first": 2, "last": 1}, "exceed"),
+    ],
+)
 def test_wrong_input_is_one_sentence(bad, kwargs, words):
     with pytest.raises(RefocusError, match=words) as e:
         fuse_stack(bad, **kwargs)

@@ -1,16 +1,17 @@
 """Registration of a stack as properties: known motions and exposures are found and undone."""
+
 import math
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
+from rackfocus.pipelines.image.pyramid import down, up
 from rackfocus.pipelines.optical.stacking import fuse_stack
 from rackfocus.pipelines.optical.stacking.align import exposure
-from rackfocus.pipelines.optical.stacking.bands import down, up
 from rackfocus.pipelines.optical.stacking.register import register
 from rackfocus.pipelines.optical.stacking.warp import Pose, coordinates, place, sample, sample_sharply, similarity
-from rackfocus.pipelines.optics.errors import RefocusError
-from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
 
 H, W = 160, 224
 
@@ -18,8 +19,13 @@ H, W = 160, 224
 def picture(seed=0):
     """[3, H, W] with detail at several scales, a margin wider than the picture that is used."""
     g = torch.Generator().manual_seed(seed)
-    x = sum(torch.nn.functional.interpolate(torch.rand(1, 3, H // s, W // s, generator=g), (H, W), mode="bicubic")
-            for s in (2, 4, 8, 16))[0] / 4
+    x = (
+        sum(
+            torch.nn.functional.interpolate(torch.rand(1, 3, H // s, W // s, generator=g), (H, W), mode="bicubic")
+            for s in (2, 4, 8, 16)
+        )[0]
+        / 4
+    )
     return x.clamp(0.05, 0.95)
 
 
@@ -28,7 +34,7 @@ def moved(x, theta, gain=1.0, distortion=0.0):
     m = similarity(torch.tensor(theta, dtype=torch.float64))
     back = torch.linalg.inv(torch.cat([m, torch.tensor([[0.0, 0, 1]], dtype=torch.float64)]))[:2]
     grid = coordinates(slice(0, H), slice(0, W), H, W)
-    if distortion:   # y(p (1 + k r^2)) = x(p): invert by fixed point
+    if distortion:  # y(p (1 + k r^2)) = x(p): invert by fixed point
         q = grid.clone()
         for _ in range(20):
             q = grid / (1 + distortion * q.square().sum(0) * 4 / (H * H + W * W))
@@ -43,10 +49,17 @@ def border_error(a, b):
     return float(((similarity(a) - similarity(b)) @ corner).norm(dim=0).max())
 
 
-@pytest.mark.parametrize("theta", [
-    (0.0, 0.0, 0.0, 0.0), (0.03, 0.0, 0.0, 0.0), (-0.03, 0.0, 0.0, 0.0), (0.0, math.radians(0.5), 0.0, 0.0),
-    (0.0, 0.0, 5.0, -5.0), (0.03, math.radians(-0.5), -5.0, 3.0),
-])
+@pytest.mark.parametrize(
+    "theta",
+    [
+        (0.0, 0.0, 0.0, 0.0),
+        (0.03, 0.0, 0.0, 0.0),
+        (-0.03, 0.0, 0.0, 0.0),
+        (0.0, math.radians(0.5), 0.0, 0.0),
+        (0.0, 0.0, 5.0, -5.0),
+        (0.03, math.radians(-0.5), -5.0, 3.0),
+    ],
+)
 def test_motion_is_found(theta):
     x = picture()
     found = register(moved(x, theta, gain=1.1), x)
@@ -111,7 +124,7 @@ def test_given_distortion_is_undone():
 def test_what_a_frame_does_not_show_comes_from_the_others():
     x = picture().movedim(0, -1)
     shifted = torch.zeros_like(x)
-    shifted[:, :-16] = x[:, 16:]      # the frame lost the 16 columns at the left
+    shifted[:, :-16] = x[:, 16:]  # the frame lost the 16 columns at the left
     shifted[:, -16:] = x[:, -1:]
     fused = fuse_stack(torch.stack([x, shifted]), method="depth", align=True).image[0]
     assert (fused[8:-8, 2:14] - x[8:-8, 2:14]).abs().mean() < 1e-3

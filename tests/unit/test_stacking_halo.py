@@ -1,10 +1,11 @@
 """No halo where a bright background meets a dark foreground."""
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.stacking import METHODS, fuse_stack
-from rackfocus.pipelines.optics.light import decode_srgb, encode_srgb
 
 RADIUS = 8.0
 

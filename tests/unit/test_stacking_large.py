@@ -1,12 +1,13 @@
 """Large stacks: tiles without seams, frames that stream, cancel in time."""
+
 import time
 from itertools import pairwise
 
 import pytest
 import torch
 
+from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optical.stacking import METHODS, fuse, fuse_stack
-from rackfocus.pipelines.optics.errors import RefocusError
 
 
 def frames(n=3, h=200, w=264, seed=0):

@@ -1,4 +1,5 @@
 """The manifest, and python -m rackfocus.weights, with a hub that lives in a folder."""
+
 import hashlib
 import io
 import json
@@ -10,13 +11,13 @@ import huggingface_hub
 import pytest
 from huggingface_hub import utils as hub_errors
 
-from rackfocus.dev.workflow_build import Flow
-from rackfocus.pipelines import engines
-from rackfocus.pipelines.engines import MANIFEST, WeightFile, still_needed, weight_files
-from rackfocus.pipelines.optics import RefocusError
-from rackfocus.weights import FOUND, check_file, model_entries, models_folder
+from rackfocus.dev.workflows.build import Flow
+from rackfocus.pipelines.image.checks import RefocusError
+from rackfocus.weights import manifest as manifest_module
 from rackfocus.weights.__main__ import main
+from rackfocus.weights.check import FOUND, check_file, models_folder
 from rackfocus.weights.fetch import WAITING_ROOM
+from rackfocus.weights.manifest import MANIFEST, WeightFile, model_entries, still_needed, weight_files
 
 FIELDS = {"engine", "repository", "path", "folder", "url", "revision", "bytes", "sha256", "licence", "group"}
 CONTENT = b"weights of an engine " * 1000
@@ -24,18 +25,29 @@ SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
 def entry(path="one.safetensors", **other) -> dict:
-    return {"engine": "genfocus", "repository": "some/repo", "path": path, "folder": "loras",
-            "url": f"https://huggingface.co/some/repo/resolve/main/{path}", "revision": None, "bytes": len(CONTENT),
-            "sha256": SHA, "licence": "Apache-2.0", "group": None, **other}
+    return {
+        "engine": "genfocus",
+        "repository": "some/repo",
+        "path": path,
+        "folder": "loras",
+        "url": f"https://huggingface.co/some/repo/resolve/main/{path}",
+        "revision": None,
+        "bytes": len(CONTENT),
+        "sha256": SHA,
+        "licence": "Apache-2.0",
+        "group": None,
+        **other,
+    }
 
 
 @pytest.fixture
 def manifest(tmp_path, monkeypatch):
     """write(entry, ...) puts another manifest in the place of the real one."""
+
     def write(*files):
         path = tmp_path / "manifest.json"
         path.write_text(json.dumps({"files": files}))
-        monkeypatch.setattr(engines, "MANIFEST", path)
+        monkeypatch.setattr(manifest_module, "MANIFEST", path)
 
     return write
 
@@ -67,7 +79,7 @@ class Hub:
         assert url == "https://store.example/blob" and "authorization" not in headers
         self.resumed.append(resume_size)
         if self.stops_after is not None:
-            out.write(self.content[resume_size:self.stops_after])
+            out.write(self.content[resume_size : self.stops_after])
             self.stops_after = None
             raise ConnectionError("the line is dead")
         out.write(self.content[resume_size:])
@@ -94,6 +106,7 @@ def hub_error(kind):
 
 
 # The manifest
+
 
 def test_every_entry_is_whole_and_points_to_what_it_says():
     for file in json.loads(MANIFEST.read_text())["files"]:
@@ -129,6 +142,7 @@ def test_one_of_a_group_is_enough():
 
 # list and check
 
+
 def test_list_tells_everything(capsys):
     assert main(["list"]) == 0
     everything = capsys.readouterr().out
@@ -143,12 +157,15 @@ def test_list_tells_everything(capsys):
     assert "size unknown, licence unknown" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("make, code, said", [
-    (lambda p: None, 1, "missing: get one.safetensors from some/repo"),
-    (lambda p: p.write_bytes(CONTENT), 0, "size and sha256 right"),
-    (lambda p: p.write_bytes(CONTENT[:-1]), 1, "wrong size: 20,999 bytes, but 21,000 are needed"),
-    (lambda p: p.write_bytes(CONTENT[:-1] + b"x"), 1, "wrong sha256"),
-])
+@pytest.mark.parametrize(
+    "make, code, said",
+    [
+        (lambda p: None, 1, "missing: get one.safetensors from some/repo"),
+        (lambda p: p.write_bytes(CONTENT), 0, "size and sha256 right"),
+        (lambda p: p.write_bytes(CONTENT[:-1]), 1, "wrong size: 20,999 bytes, but 21,000 are needed"),
+        (lambda p: p.write_bytes(CONTENT[:-1] + b"x"), 1, "wrong sha256"),
+    ],
+)
 def test_check_tells_missing_wrong_and_right(manifest, models, capsys, make, code, said):
     manifest(entry())
     (models / "loras").mkdir()
@@ -218,6 +235,7 @@ def test_the_models_folder_is_found_from_the_pack(tmp_path, monkeypatch):
 
 # fetch
 
+
 def test_fetch_shows_the_licence_asks_and_puts_a_right_file_in_its_place(manifest, models, hub, monkeypatch, capsys):
     manifest(entry(revision="a" * 40))
     monkeypatch.setattr(sys, "stdin", io.StringIO("yes\n"))
@@ -272,8 +290,9 @@ def test_ctrl_c_keeps_what_has_come(manifest, models, hub, capsys):
     assert "fetch again to go on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content, said", [(CONTENT[:-1], "20,999 bytes"), (CONTENT[:-1] + b"x", "sha256"),
-                                           (b"", "0 bytes")])
+@pytest.mark.parametrize(
+    "content, said", [(CONTENT[:-1], "20,999 bytes"), (CONTENT[:-1] + b"x", "sha256"), (b"", "0 bytes")]
+)
 def test_a_wrong_file_never_gets_a_place(manifest, models, hub, capsys, content, said):
     manifest(entry())
     hub.content, hub.offer = content, {"size": None}
@@ -300,13 +319,17 @@ def test_a_wrong_file_in_the_place_is_not_overwritten(manifest, models, hub, cap
     assert (models / "loras" / "one.safetensors").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("kind, said", [
-    (hub_errors.GatedRepoError, r"is gated: log in .*accept its licence \(Apache-2\.0\).*hf auth login"),
-    (hub_errors.RepositoryNotFoundError, "does not exist or is private"),
-    (hub_errors.RevisionNotFoundError, "at revision main"),
-    (hub_errors.EntryNotFoundError, r"has no one\.safetensors"),
-    (hub_errors.OfflineModeIsEnabled, "check network and disk"), (RuntimeError, "check network and disk"),
-])
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        (hub_errors.GatedRepoError, r"is gated: log in .*accept its licence \(Apache-2\.0\).*hf auth login"),
+        (hub_errors.RepositoryNotFoundError, "does not exist or is private"),
+        (hub_errors.RevisionNotFoundError, "at revision main"),
+        (hub_errors.EntryNotFoundError, r"has no one\.safetensors"),
+        (hub_errors.OfflineModeIsEnabled, "check network and disk"),
+        (RuntimeError, "check network and disk"),
+    ],
+)
 def test_what_the_hub_refuses_is_one_sentence(manifest, models, hub, capsys, kind, said):
     manifest(entry())
     hub.error["one.safetensors"] = hub_error(kind)
@@ -350,7 +373,7 @@ def test_parts_of_two_versions_are_never_joined(manifest, models, hub):
 
 def test_a_full_disk_is_told_before_it_is_filled(manifest, models, hub, capsys):
     manifest(entry(bytes=None))
-    hub.offer = {"size": 10 ** 18}
+    hub.offer = {"size": 10**18}
     assert fetch(models, "--yes") == 1
     assert "make room" in capsys.readouterr().err and not hub.resumed
 
@@ -370,17 +393,26 @@ def test_no_node_and_no_engine_can_download(root):
 
 # Workflows
 
+
 def test_entries_are_the_manifests(manifest):
     for file in weight_files():
         assert model_entries(["euler", file.name, 3, file.name]) == [
-            {"name": file.name, "url": file.url, "directory": file.folder}]
+            {"name": file.name, "url": file.url, "directory": file.folder}
+        ]
     manifest(entry(url=None))
     assert model_entries(["one.safetensors"]) == []
 
 
 def test_a_built_workflow_names_its_missing_models():
-    info = {"Loader": {"name": "Loader", "input": {"required": {"file": ["COMBO", {"options": ["a"]}]}},
-                       "output": [], "output_name": [], "python_module": "nodes"}}
+    info = {
+        "Loader": {
+            "name": "Loader",
+            "input": {"required": {"file": ["COMBO", {"options": ["a"]}]}},
+            "output": [],
+            "output_name": [],
+            "python_module": "nodes",
+        }
+    }
     file = weight_files("depth")[0]
     flow = Flow(info)
     flow.node("Loader", (0, 0), file=file.name)

@@ -1,4 +1,5 @@
 """Fetching through the real huggingface_hub from a hub on this machine that breaks off in the middle."""
+
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-CONTENT = os.urandom(1 << 16) * 576   # 36 MiB: the library writes 10 at a time
+CONTENT = os.urandom(1 << 16) * 576  # 36 MiB: the library writes 10 at a time
 COMMIT = "c" * 40
 
 
@@ -30,8 +31,12 @@ class Hub(BaseHTTPRequestHandler):
         start = int((re.match(r"bytes=(\d+)-", self.headers.get("Range") or "") or [0, 0])[1])
         part = CONTENT[start:]
         self.send_response(206 if start else 200)
-        for name, value in (("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"'), ("X-Repo-Commit", COMMIT),
-                            ("Accept-Ranges", "bytes"), ("Content-Length", str(len(part)))):
+        for name, value in (
+            ("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"'),
+            ("X-Repo-Commit", COMMIT),
+            ("Accept-Ranges", "bytes"),
+            ("Content-Length", str(len(part))),
+        ):
             self.send_header(name, value)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
@@ -45,7 +50,7 @@ class Hub(BaseHTTPRequestHandler):
         part = self.answer()
         if self.server.breaks:
             self.server.breaks -= 1
-            self.wfile.write(part[:len(part) // 3])
+            self.wfile.write(part[: len(part) // 3])
             self.wfile.flush()
             self.close_connection = True
             self.connection.close()
@@ -68,7 +73,7 @@ def hub():
 CODE = """
 import sys
 from pathlib import Path
-from rackfocus.pipelines import engines
+from rackfocus.weights import manifest as engines
 engines.MANIFEST = Path(sys.argv[1])
 from rackfocus.weights.__main__ import main
 sys.exit(main(["fetch", "genfocus", "--yes", "--models", sys.argv[2]]))
@@ -78,20 +83,33 @@ sys.exit(main(["fetch", "genfocus", "--yes", "--models", sys.argv[2]]))
 @pytest.fixture
 def fetch(hub, tmp_path):
     """Run the command in a process of its own: the address of the hub is read when the library is imported."""
-    file = {"engine": "genfocus", "repository": "some/repo", "path": "one.safetensors", "folder": "loras", "url": None,
-            "revision": COMMIT, "bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest(),
-            "licence": "Apache-2.0"}
+    file = {
+        "engine": "genfocus",
+        "repository": "some/repo",
+        "path": "one.safetensors",
+        "folder": "loras",
+        "url": None,
+        "revision": COMMIT,
+        "bytes": len(CONTENT),
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "licence": "Apache-2.0",
+    }
     (tmp_path / "manifest.json").write_text(json.dumps({"files": [file]}))
     (tmp_path / "models").mkdir()
     env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    env |= {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}", "HF_HOME": str(tmp_path / "home"),
-            "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+    env |= {
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}",
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
     command = [sys.executable, "-c", CODE, str(tmp_path / "manifest.json"), str(tmp_path / "models")]
     return lambda **more: subprocess.run(command, env=env | more, cwd=tmp_path, capture_output=True, text=True)
 
 
 def test_the_library_resumes_and_the_file_is_right(hub, fetch, tmp_path):
-    hub.breaks = 1000   # however often the library itself tries again
+    hub.breaks = 1000  # however often the library itself tries again
     broken = fetch()
     assert broken.returncode == 1 and "goes on where it stopped" in broken.stderr, broken.stderr
     hub.breaks, before = 0, len(hub.seen)

@@ -1,4 +1,5 @@
 """Lens blur by aperture sampling."""
+
 from .render import SAMPLES, render_bokeh
 
 __all__ = ["SAMPLES", "render_bokeh"]

@@ -1,4 +1,5 @@
 """The lens as the renderer needs it: points of the aperture, and how much light each passes on which side of focus."""
+
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from ...optics.aperture import aperture_points, cell_light
 
-_CELLS = 192   # raster on which the nearest lens point is looked up
+_CELLS = 192  # raster on which the nearest lens point is looked up
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Lens:
     cats_eye >= 0: the rim of the barrel is a second opening, shifted against the first by this many radii in the
     picture's corners and not at all in its centre (optical vignetting; Kingslake, Optics in Photography, 1992).
     """
+
     points: Tensor
     behind: Tensor
     front: Tensor
@@ -70,6 +72,7 @@ def _piled(mask: Tensor, amount: float) -> Tensor:
 @dataclass(frozen=True)
 class Field:
     """Where a tile lies in the whole picture: its first pixel (x, y) and the picture's size."""
+
     x: int
     y: int
     width: int

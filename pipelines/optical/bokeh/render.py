@@ -1,16 +1,48 @@
 """render_bokeh: a picture and its defocus map, photographed through an aperture."""
+
 import torch
 from torch import Tensor
 
+from ...image.checks import RefocusError, check_image, match_batch, size_of
+from ...image.light import decode_srgb, encode_srgb
 from ...optics.aperture import check_aperture
-from ...optics.checks import check_image, match_batch, size_of
-from ...optics.defocus import DefocusMap
-from ...optics.errors import RefocusError
-from ...optics.highlights import HIGHLIGHT_GAIN, find_clipped_lights
-from ...optics.light import decode_srgb, encode_srgb
-from .lens import make_lens
-from .tile import render_tile
-from .tiles import tiles
+from ...optics.lens import DefocusMap
+from .highlights import HIGHLIGHT_GAIN, add_lights, find_clipped_lights, gather_lights, split_lights
+from .lens import Lens, make_lens
+from .surfaces import Points, build_points, prefilter
+from .tiles import Tile, tiles
+from .views import render_views
+
+# One tile of the picture, photographed.
+
+
+def render_tile(light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, tick) -> Tensor:
+    """light [h, w, 3] linear, radius [h, w] and background of the tile's outer part -> its near part [H, W, 3]."""
+    count = len(lens.points)
+    top, left = tile.near[0] - tile.outer[0], tile.near[2] - tile.outer[2]
+    height, width = tile.near[1] - tile.near[0], tile.near[3] - tile.near[2]
+    near = (slice(top, top + height), slice(left, left + width))
+    if float(radius[near].abs().max()) < 0.5:
+        tick(count - 1)
+        return light[near]
+    scene, lights = split_lights(light, radius)
+    points = build_points(scene, radius, background, (tile.outer[2], tile.outer[0]))
+    points = _prefiltered(points, radius, count).within(left, top, width, height)
+    lights = lights[near].clone()
+    # Beyond its frame the picture is taken to go on, but no light of its edge is taken to.
+    lights[~tile.in_frame(lights.device)] = 0
+    lights = gather_lights(lights, radius[near])
+    seen, open_ = render_views(points, height, width, lens, tile.field, lights, tick)
+    out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
+    add_lights(out, lights, open_, lens, tile.field, lambda _: tick(count - 1))
+    return out
+
+
+def _prefiltered(points: Points, radius: Tensor, samples: int) -> Points:
+    h, w = radius.shape
+    smooth = prefilter(points.colour[: h * w].view(h, w, 3), radius, samples).reshape(-1, 3)
+    return Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w :]]), points.coverage)
+
 
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
 SAMPLES = {"best": 256, "fast": 40}
@@ -20,10 +52,20 @@ SAME = 5e-5
 _CHANNELS = {True: (((1,), 0.0), ((0, 2), 1.0)), False: (((0, 1, 2), 0.0),)}
 
 
-def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None = None,
-                 background: Tensor | None = None, quality: str = "best", linear: bool = False,
-                 highlights: float = HIGHLIGHT_GAIN, cats_eye: float = 0.0, spherical: float = 0.0,
-                 chromatic: float = 0.0, progress=None) -> Tensor:
+def render_bokeh(
+    image: Tensor,
+    defocus: DefocusMap,
+    *,
+    aperture: Tensor | None = None,
+    background: Tensor | None = None,
+    quality: str = "best",
+    linear: bool = False,
+    highlights: float = HIGHLIGHT_GAIN,
+    cats_eye: float = 0.0,
+    spherical: float = 0.0,
+    chromatic: float = 0.0,
+    progress=None,
+) -> Tensor:
     """Lens blur by aperture sampling.
 
     image [B, H, W, 3]: sRGB in 0..1, or with linear=True light that may exceed 1; all in focus. defocus: signed blur
@@ -46,15 +88,18 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
     """
     image = check_image(image)
     if not isinstance(defocus, DefocusMap):
-        raise RefocusError(f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with "
-                           "RefocusLens.")
+        raise RefocusError(
+            f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
+        )
     if quality not in SAMPLES:
         raise RefocusError(f"quality is '{quality}', but one of {', '.join(SAMPLES)} is needed.")
     if not highlights >= 1:
         raise RefocusError(f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped lights as they are.")
     if not 0 <= cats_eye <= 1 or not -1 <= spherical <= 1 or not 0 <= chromatic < 1000:
-        raise RefocusError(f"cats_eye {cats_eye:g}, spherical {spherical:g}, chromatic {chromatic:g} were given, but "
-                           "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels.")
+        raise RefocusError(
+            f"cats_eye {cats_eye:g}, spherical {spherical:g}, chromatic {chromatic:g} were given, but "
+            "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels."
+        )
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape
@@ -63,8 +108,10 @@ def render_bokeh(image: Tensor, defocus: DefocusMap, *, aperture: Tensor | None 
     if background is not None:
         background = check_image(background, "background")
         if background.shape[1:3] != (h, w):
-            raise RefocusError(f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
-                               "must have one size: scale the background to the image.")
+            raise RefocusError(
+                f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
+                "must have one size: scale the background to the image."
+            )
         background = match_batch(background, b, "the background")
     lens = make_lens(mask, SAMPLES[quality], spherical, cats_eye)
     passes = _CHANNELS[chromatic > 0]

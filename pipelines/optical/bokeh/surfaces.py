@@ -3,6 +3,7 @@
 A point is (x, y, radius, colour, coverage). The picture gives one per pixel; a pixel on a silhouette shows two
 surfaces and becomes two points; behind a silhouette the far surface goes on, unseen, as far as blur can uncover it.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -10,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...optics.window import window_max, window_mean, window_min
+from ...image.filters import window_max, window_mean, window_min
 
 # Neighbours whose blur radii differ by more than this stand on different surfaces: their images part by a pixel.
 PARALLAX = 1.0
-_WINDOW = 3          # half-width of the search for clean colour about a silhouette
-_MIN_CONTRAST = 0.02 ** 2
-_CLEAN = 0.03        # one clean pixel three away from a silhouette weighs twice this
-_WIRE = 0.75         # the largest share of a wire in a pixel whose middle misses it
+_WINDOW = 3  # half-width of the search for clean colour about a silhouette
+_MIN_CONTRAST = 0.02**2
+_CLEAN = 0.03  # one clean pixel three away from a silhouette weighs twice this
+_WIRE = 0.75  # the largest share of a wire in a pixel whose middle misses it
 _FILL_LEVELS = 6
 # The background goes on under a silhouette for at most about this many pixels; results repeat on this grid.
 FILL_REACH = 1 << _FILL_LEVELS
@@ -29,6 +30,7 @@ class Points:
 
     at [P, 2] (x, y) pixels; radius [P]; colour [P, 3] linear; coverage [P] in 0..1.
     """
+
     at: Tensor
     radius: Tensor
     colour: Tensor
@@ -88,6 +90,7 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
 @dataclass
 class Mixture:
     """Silhouette pixels [E] as alpha * front + (1 - alpha) * behind."""
+
     is_front: Tensor
     alpha: Tensor
     front: Tensor
@@ -137,8 +140,14 @@ def unmix(linear: Tensor, radius: Tensor, edge: Tensor, e: Tensor, middle: Tenso
     f = (f + torch.where(is_front, 1 / alpha.clamp(min=0.5), 0 * alpha)[:, None] * rest).clamp(min=0)
     unexplained = torch.where(is_front, 0 * alpha, 1 / (1 - alpha).clamp(min=0.5))
     b = (b + unexplained[:, None] * rest).clamp(min=0)
-    return Mixture(is_front, alpha, f, b, torch.where(is_front, own[:, 3], front[:, 3]),
-                   torch.where(is_front, behind[:, 3], own[:, 3]))
+    return Mixture(
+        is_front,
+        alpha,
+        f,
+        b,
+        torch.where(is_front, own[:, 3], front[:, 3]),
+        torch.where(is_front, behind[:, 3], own[:, 3]),
+    )
 
 
 def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tensor, origin=(0, 0)):
@@ -172,7 +181,7 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
         reach = torch.where(has > 0, torch.full_like(reach, float(1 << k)), reach)
     best = F.interpolate(best, scale_factor=2, mode="bilinear", align_corners=False)
     reach = F.interpolate(reach, scale_factor=2, mode="nearest")
-    best, reach = best[0, :, top:top + h, left:left + w], reach[0, 0, top:top + h, left:left + w]
+    best, reach = best[0, :, top : top + h, left : left + w], reach[0, 0, top : top + h, left : left + w]
     return best[:3].permute(1, 2, 0), best[3], reach
 
 
@@ -184,3 +193,46 @@ def _spread(value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         mean = mean / mean[:, 1:].clamp(min=1e-9)
         both = torch.where(both[:, 1:] > 0, both, mean)
     return both[0, 0], both[0, 1] > 0
+
+
+# Smooth each surface to the spacing of the lens points' images, so that sampling leaves no pattern.
+#
+# One lens point stands for a cell of the aperture; on a surface of blur radius r its image is r * sqrt(pi / N) wide.
+# Averaging the surface over that width before sampling integrates the cell.
+
+# (pixels per cell of the pyramid, window in cells): widths 3, 5, 7, 10, 14, 20, 28, ...
+_WIDTHS = ((1, 3), (1, 5), (1, 7)) + tuple((s, k) for s in (2, 4, 8, 16) for k in (5, 7))
+# Tiles whose first pixel is a multiple of this agree.
+GRID = _WIDTHS[-1][0]
+
+
+def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
+    """colour [H, W, 3] linear, radius [H, W], number of lens points -> [H, W, 3].
+
+    Box means among pixels of about the same blur on the same side of the focal plane; wide ones on a pyramid, so
+    that the cost does not grow with the blur.
+    """
+    h, w = radius.shape
+    width = radius.abs() * math.sqrt(math.pi / samples)
+    both = torch.cat([colour.permute(2, 0, 1), torch.ones_like(radius)[None]])
+    out, largest = both[:3].clone(), float(width.max())
+    for i, (s, k) in enumerate(_WIDTHS):
+        low = (s * k + (_WIDTHS[i - 1][0] * _WIDTHS[i - 1][1] if i else 1)) / 2
+        if low > largest:
+            break
+        high = (s * k + _WIDTHS[i + 1][0] * _WIDTHS[i + 1][1]) / 2 if i + 1 < len(_WIDTHS) else math.inf
+        # Half a step more on both sides: at the limit between two widths both see the same surface.
+        for side in (radius > 0, radius < 0):
+            here = (width >= low) & (width < high) & side
+            if not here.any():
+                continue
+            near = (width >= low / 1.5) & (width < high * 1.5) & side
+            v = (both * near)[None]
+            if s > 1:
+                v = F.avg_pool2d(F.pad(v, (0, -w % s, 0, -h % s)), s)
+            v = window_mean(v, k, inside=False)
+            v = v[:, :3] / v[:, 3:].clamp(min=1e-6)
+            if s > 1:
+                v = F.interpolate(v, scale_factor=s, mode="bilinear", align_corners=False)[..., :h, :w]
+            out = torch.where(here, v[0], out)
+    return out.permute(1, 2, 0).contiguous()

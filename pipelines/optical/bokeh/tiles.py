@@ -1,4 +1,5 @@
 """A picture in tiles that agree at their borders."""
+
 import math
 from dataclasses import dataclass
 
@@ -6,19 +7,19 @@ import torch
 from torch import Tensor
 
 from .lens import Field
-from .prefilter import GRID
-from .surfaces import FILL_REACH
+from .surfaces import FILL_REACH, GRID
 
 TILE = 2048
 # Past its frame the picture goes on as its outermost pixels, for most of the blur's reach, but at most this.
 BORDER = 64
-_WINDOWS = 16   # pixels that a surface's own windows look around it
+_WINDOWS = 16  # pixels that a surface's own windows look around it
 
 
 @dataclass(frozen=True)
 class Tile:
     """Rows and columns [y0, y1) x [x0, x1) of the picture; near is what can reach them, past the frame included, and
     outer what must be known to tell its surfaces."""
+
     y0: int
     y1: int
     x0: int
@@ -52,7 +53,7 @@ class Tile:
     def crop(self, near: Tensor) -> Tensor:
         """The tile's own part of a near one."""
         y, x = self.y0 - self.near[0], self.x0 - self.near[2]
-        return near[y:y + self.y1 - self.y0, x:x + self.x1 - self.x0]
+        return near[y : y + self.y1 - self.y0, x : x + self.x1 - self.x0]
 
 
 def tiles(height: int, width: int, reach: float) -> list[Tile]:

@@ -1,21 +1,22 @@
 """The scene seen from points of the lens: each point of the aperture sees every surface shifted by radius * point,
 nearest wins; the mean over the aperture is the photograph. Occlusion is exact per point of the lens."""
+
 import torch
 from torch import Tensor
 
+from .highlights import Lights
 from .lens import Field, Lens
-from .lights import Lights
 from .surfaces import PARALLAX, Points
 
 _ID_BITS = 32
 _ID_MASK = (1 << _ID_BITS) - 1
-_DEPTH_STEPS = 64      # z-buffer steps per pixel of radius
+_DEPTH_STEPS = 64  # z-buffer steps per pixel of radius
 _GOLDEN = 0.6180339887498949
 
 
 def depth_level(radius: Tensor) -> Tensor:
     """Blur radius -> int64 that grows towards the viewer."""
-    return ((2.0 ** 15 - radius) * _DEPTH_STEPS).round().long().clamp(min=0)
+    return ((2.0**15 - radius) * _DEPTH_STEPS).round().long().clamp(min=0)
 
 
 def render_views(points: Points, height: int, width: int, lens: Lens, field: Field, lights: Lights, tick=None):
@@ -84,9 +85,10 @@ class _Barrel:
     """Which pixels' rays through a lens point also pass the shifted opening of the barrel."""
 
     def __init__(self, lens: Lens, field: Field, height: int, width: int, device):
-        self.x, self.y = field.shift(torch.arange(width, device=device), torch.arange(height, device=device),
-                                     lens.cats_eye)
-        self.rim2 = lens.rim ** 2
+        self.x, self.y = field.shift(
+            torch.arange(width, device=device), torch.arange(height, device=device), lens.cats_eye
+        )
+        self.rim2 = lens.rim**2
 
     def passes(self, px: float, py: float) -> Tensor:
         """-> [H * W] 0 or 1."""

@@ -1,4 +1,5 @@
 """deblur: a defocused photo -> everything in focus, as far as the light allows."""
+
 import math
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -6,23 +7,28 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ...image.checks import RefocusError, check_image, match_batch
+from ...image.progress import Clock
 from ...optics.aperture import check_aperture
-from ...optics.checks import check_image, match_batch
-from ...optics.defocus import DefocusMap
-from ...optics.errors import RefocusError
+from ...optics.lens import DefocusMap
 from .estimate import estimate_defocus
 from .operator import SHARP
-from .progress import Clock
 from .restore import GRADIENT_STEPS, NOISE, STEPS, restore
 
-TILE = 640               # px: bounds the memory; a tile and its slices take some 300 MiB
-NOISE_BLIND = 0.008      # sRGB: an estimated radius is off by some tenths of a pixel
-_FEATHER = 16            # px over which two tiles are blended
-_FARTHEST = 96           # px: wider surroundings cost time and tell little
+TILE = 640  # px: bounds the memory; a tile and its slices take some 300 MiB
+NOISE_BLIND = 0.008  # sRGB: an estimated radius is off by some tenths of a pixel
+_FEATHER = 16  # px over which two tiles are blended
+_FARTHEST = 96  # px: wider surroundings cost time and tell little
 
 
-def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor | None = None, strength: float = 1.0,
-           progress: Callable[[int, int], object] | None = None) -> Tensor:
+def deblur(
+    image: Tensor,
+    defocus: DefocusMap | None = None,
+    *,
+    aperture: Tensor | None = None,
+    strength: float = 1.0,
+    progress: Callable[[int, int], object] | None = None,
+) -> Tensor:
     """Undo defocus by deconvolution; sharpens mild blur (radius to about 10 px), cannot invent lost detail.
 
     image [B, H, W, 3] sRGB in 0..1, 8-bit steps welcome. defocus: signed blur radius in pixels of the sharp picture,
@@ -42,8 +48,10 @@ def deblur(image: Tensor, defocus: DefocusMap | None = None, *, aperture: Tensor
         # The restoration takes most of the time; until then the count stays at 0, but a cancel is heard.
         defocus = estimate_defocus(image, progress=progress and (lambda done, total: progress(0, total)))
     if not isinstance(defocus, DefocusMap):
-        raise RefocusError(f"defocus is a {type(defocus).__name__}, but a defocus map is needed: "
-                           "connect the output of a lens node, or nothing to have it estimated.")
+        raise RefocusError(
+            f"defocus is a {type(defocus).__name__}, but a defocus map is needed: "
+            "connect the output of a lens node, or nothing to have it estimated."
+        )
     radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
     aperture = check_aperture(aperture).to(image.device)
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]

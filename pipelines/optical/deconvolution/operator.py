@@ -10,35 +10,37 @@ Reference: X. Zhu, S. Cohen, S. Schiller, P. Milanfar, "Estimating Spatially Var
 Image", IEEE TIP 2013 (the bank); M. Kraus, M. Strengert, "Depth-of-Field Rendering by Pyramidal Image Processing",
 2007 (the normalised sum over slices).
 """
+
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...image.filters import fft_size
 from ...optics.aperture import aperture_kernel
-from ...optics.fft import good_size
 
 # Neighbouring discs of the bank differ by 1 px or 15 percent: the sum of two is then a disc with a soft rim, and
 # the mean model error on a slope stays under a path tracer's noise.
 STEP, GROWTH = 1.0, 0.15
 # Two slices belong to one slope, and do not hide each other, as long as their radii differ by less than this.
 SLOPE, SLOPE_GROWTH = 1.0, 0.2
-SHARP = 0.3                     # a disc of less than this radius is one pixel
+SHARP = 0.3  # a disc of less than this radius is one pixel
 _LEAST_COVER = 0.05
 
 
 @dataclass(frozen=True)
 class Slice:
     """Pixels of about one blur radius. source, target: windows (y0, y1, x0, x1) that light leaves and reaches."""
+
     radius: float
-    weight: Tensor              # [h, w] on source
-    through: Tensor             # [h', w'] on target; T_k / N once the operator is complete
+    weight: Tensor  # [h, w] on source
+    through: Tensor  # [h', w'] on target; T_k / N once the operator is complete
     source: tuple[int, int, int, int]
     target: tuple[int, int, int, int]
-    offset: tuple[int, int]     # of target inside the padded transform
-    size: tuple[int, int]       # of the transform
-    spectrum: Tensor | None     # None: a single pixel, no blur
+    offset: tuple[int, int]  # of target inside the padded transform
+    size: tuple[int, int]  # of the transform
+    spectrum: Tensor | None  # None: a single pixel, no blur
 
 
 class BlurOperator:
@@ -67,8 +69,10 @@ class BlurOperator:
                 _at(self.kept, s.target).add_(light)
         n = self.seen.clamp(min=_LEAST_COVER)
         self.kept /= n
-        self.slices = [Slice(s.radius, s.weight, t / _at(n, s.target), s.source, s.target, s.offset, s.size, s.spectrum)
-                       for s, t in zip(self.slices, through, strict=True)]
+        self.slices = [
+            Slice(s.radius, s.weight, t / _at(n, s.target), s.source, s.target, s.offset, s.size, s.spectrum)
+            for s, t in zip(self.slices, through, strict=True)
+        ]
 
     def forward(self, x: Tensor) -> Tensor:
         """A x."""
@@ -93,7 +97,7 @@ def bank(least: float, most: float) -> list[float]:
     every = sorted({-r for r in side[1:]} | set(side))
     first = max(i for i, r in enumerate(every) if r <= least)
     last = min(i for i, r in enumerate(every) if r >= most)
-    return every[first:last + 1]
+    return every[first : last + 1]
 
 
 def slice_weights(radius: Tensor):
@@ -115,7 +119,7 @@ def spread(s: Slice, x: Tensor) -> Tensor:
         return x
     y = torch.fft.irfft2(torch.fft.rfft2(x, s=s.size) * s.spectrum, s=s.size)
     (oy, ox), (y0, y1, x0, x1) = s.offset, s.target
-    return y[..., oy:oy + y1 - y0, ox:ox + x1 - x0]
+    return y[..., oy : oy + y1 - y0, ox : ox + x1 - x0]
 
 
 def gather(s: Slice, y: Tensor) -> Tensor:
@@ -124,7 +128,7 @@ def gather(s: Slice, y: Tensor) -> Tensor:
         return y
     (oy, ox), (y0, y1, x0, x1) = s.offset, s.source
     y = F.pad(y, (ox, s.size[1] - ox - y.shape[-1], oy, s.size[0] - oy - y.shape[-2]))
-    return torch.fft.irfft2(torch.fft.rfft2(y) * s.spectrum.conj(), s=s.size)[..., :y1 - y0, :x1 - x0]
+    return torch.fft.irfft2(torch.fft.rfft2(y) * s.spectrum.conj(), s=s.size)[..., : y1 - y0, : x1 - x0]
 
 
 def _make_slice(radius: float, weight: Tensor, aperture: Tensor) -> Slice | None:
@@ -142,9 +146,17 @@ def _make_slice(radius: float, weight: Tensor, aperture: Tensor) -> Slice | None
         kernel = kernel.flip(0, 1)
     p = kernel.shape[0] // 2
     target = max(0, y0 - p), min(h, y1 + p), max(0, x0 - p), min(w, x1 + p)
-    size = good_size(y1 - y0 + 2 * p), good_size(x1 - x0 + 2 * p)
-    return Slice(radius, weight, weight, (y0, y1, x0, x1), target, (target[0] - y0 + p, target[2] - x0 + p), size,
-                 torch.fft.rfft2(kernel, s=size))
+    size = fft_size(y1 - y0 + 2 * p), fft_size(x1 - x0 + 2 * p)
+    return Slice(
+        radius,
+        weight,
+        weight,
+        (y0, y1, x0, x1),
+        target,
+        (target[0] - y0 + p, target[2] - x0 + p),
+        size,
+        torch.fft.rfft2(kernel, s=size),
+    )
 
 
 def _hides(near: float, far: float) -> float:

@@ -2,14 +2,15 @@
 
 Each frame is registered to its neighbour, whose blur is nearly its own; the steps are chained back to the first.
 """
+
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...optics.light import decode_srgb
-from .filters import gaussian
+from ...image.filters import gaussian
+from ...image.light import decode_srgb
 from .register import register
 from .warp import Pose, chain, coordinates, place, sample, similarity
 
@@ -19,8 +20,13 @@ SIDE = 1024
 EXPOSED = (0.02, 0.9)
 
 
-def align(frames: Callable[[int], Tensor], count: int, distortion: list[float], tick: Callable[[], None],
-          pulse: Callable[[], None]) -> list[Pose]:
+def align(
+    frames: Callable[[int], Tensor],
+    count: int,
+    distortion: list[float],
+    tick: Callable[[], None],
+    pulse: Callable[[], None],
+) -> list[Pose]:
     """frames(i) -> [3, H, W] sRGB; distortion: one coefficient a frame (see Pose) -> a pose for each frame, the first
     being the reference. tick is called after each frame, pulse within it."""
     poses, before = [], None

@@ -1,20 +1,18 @@
 """The door of focus stacking: checks, the range of frames, tiles, progress."""
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ...optics.errors import RefocusError
+from ...image.checks import RefocusError
+from ...image.pyramid import up
+from ...image.tiles import Tile, tiles
 from .align import align as register_stack
-from .average import fuse_average
-from .bands import up
-from .depth import fuse_depth, peak, settle
-from .measure import QUARTER, fine_measure
-from .pyramid import fuse_pyramid
+from .methods import fuse_average, fuse_depth, fuse_pyramid, peak, settle
+from .sharpness import QUARTER, fine_measure, parts, survey
 from .source import Stack, gather_frames
-from .survey import parts, survey
-from .tiles import Tile, tiles
 from .warp import Pose
 
 METHODS = ("average", "depth", "pyramid")
@@ -28,6 +26,7 @@ TILE_FLOATS = 8_000_000
 class FuseResult:
     """image [1, H, W, 3] sRGB 0..1; order [1, H, W] 0..1, the place along the WHOLE stack of the sharpest frame
     (0 = first = nearest); confidence [1, H, W] 0..1, how clearly that frame beats the others."""
+
     image: Tensor
     order: Tensor
     confidence: Tensor
@@ -43,9 +42,16 @@ def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
     return a, b
 
 
-def fuse_stack(frames: Tensor | Iterable[Tensor], *, method: str = "pyramid", align: bool = False,
-               first: int | None = None, last: int | None = None, distortion: float | Sequence[float] = 0.0,
-               progress: Callable[[int, int], None] | None = None) -> FuseResult:
+def fuse_stack(
+    frames: Tensor | Iterable[Tensor],
+    *,
+    method: str = "pyramid",
+    align: bool = False,
+    first: int | None = None,
+    last: int | None = None,
+    distortion: float | Sequence[float] = 0.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> FuseResult:
     """A focal stack -> one picture that is sharp wherever any frame is.
 
     frames      [N, H, W, 3] sRGB 0..1, focused near to far; or an iterable of frames [H, W, 3], which is read once
@@ -67,8 +73,8 @@ def fuse_stack(frames: Tensor | Iterable[Tensor], *, method: str = "pyramid", al
     frames = gather_frames(frames)
     count = frames.shape[0]
     a, b = _range(count, first, last)
-    bend = _distortion(distortion, count)[a:b + 1]
-    frames = frames[a:b + 1]
+    bend = _distortion(distortion, count)[a : b + 1]
+    frames = frames[a : b + 1]
     n, h, w, _ = frames.shape
     order = torch.full((1, h, w), a / max(count - 1, 1), device=frames.device)
     confidence = torch.zeros((1, h, w), device=frames.device)
@@ -99,15 +105,18 @@ def _distortion(k: float | Sequence[float], count: int) -> list[float]:
     if not isinstance(k, Sequence):
         return [float(k)] * count
     if len(k) != count:
-        raise RefocusError(f"distortion has {len(k)} values and the stack {count} frames, but one for all or one for "
-                           "each is needed.")
+        raise RefocusError(
+            f"distortion has {len(k)} values and the stack {count} frames, but one for all or one for each is needed."
+        )
     return [float(v) for v in k]
 
 
 def _aligned(frames: Tensor, align: bool, distortion: list[float], tick: "Ticker") -> Stack:
     if align:
-        return Stack(frames, register_stack(lambda i: frames[i].movedim(-1, 0).float(), len(frames), distortion, tick,
-                                            tick.pulse))
+        return Stack(
+            frames,
+            register_stack(lambda i: frames[i].movedim(-1, 0).float(), len(frames), distortion, tick, tick.pulse),
+        )
     if any(distortion):
         return Stack(frames, [Pose(torch.eye(2, 3, dtype=torch.float64), k) for k in distortion])
     return Stack(frames)
@@ -129,7 +138,7 @@ def _measured(stack: Stack, coarse: Tensor, t: Tile, tick: "Ticker") -> tuple[Te
 def _crop(coarse: Tensor, t: Tile) -> Tensor:
     """coarse [N, h, w] at a quarter of the size -> the full-size values in the tile's outer window."""
     (y, x) = t.outer
-    part = coarse[:, y.start // QUARTER:y.stop // QUARTER + 2, x.start // QUARTER:x.stop // QUARTER + 2]
+    part = coarse[:, y.start // QUARTER : y.stop // QUARTER + 2, x.start // QUARTER : x.stop // QUARTER + 2]
     return up(part[:, None], y.stop - y.start, x.stop - x.start, QUARTER)[:, 0]
 
 

@@ -1,4 +1,5 @@
 """The frames of a stack, read window by window, aligned as they are read."""
+
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...optics.checks import check_image, size_of
-from ...optics.errors import RefocusError
-from ...optics.light import decode_srgb, encode_srgb
+from ...image.checks import RefocusError, check_image, size_of
+from ...image.light import decode_srgb, encode_srgb
 from .warp import REACH, Pose, coordinates, inside, place, sample_sharply
 
 
 @dataclass(frozen=True)
 class Stack:
     """frames [N, H, W, 3] sRGB of any float type, in memory or mapped from a file; poses: one a frame, or none."""
+
     frames: Tensor
     poses: list[Pose] = field(default_factory=list)
 
@@ -58,14 +59,18 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
             one = frame[None] if isinstance(frame, Tensor) and frame.ndim == 3 else frame
             one = check_image(one, f"frame {count}")
             if size not in (None, one.shape):
-                raise RefocusError(f"frame {count} is {size_of(one[0])} and those before it are "
-                                   f"{' x '.join(map(str, size[1:]))}, but one size is needed: resize the frames.")
+                raise RefocusError(
+                    f"frame {count} is {size_of(one[0])} and those before it are "
+                    f"{' x '.join(map(str, size[1:]))}, but one size is needed: resize the frames."
+                )
             size, count = one.shape, count + one.shape[0]
             try:
                 spool.write(one.half().cpu().contiguous().numpy().data)
             except OSError as e:
-                raise RefocusError(f"the stack's frame {count} does not fit into the temporary folder "
-                                   f"{tempfile.gettempdir()}: free some space there or fuse fewer frames.") from e
+                raise RefocusError(
+                    f"the stack's frame {count} does not fit into the temporary folder "
+                    f"{tempfile.gettempdir()}: free some space there or fuse fewer frames."
+                ) from e
         if not count:
             raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
         spool.flush()

@@ -1,4 +1,5 @@
 """Where the pixels of a frame lie in the fused picture, and resampling by it."""
+
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ class Pose:
     """matrix [2, 3] float64 maps pixel coordinates (x, y) of the reference, counted from the picture's centre, to
     those of the frame; distortion k then takes p to p (1 + k r^2), r = 1 at half the diagonal; gain is the factor on
     the frame's light that gives the reference's exposure."""
+
     matrix: Tensor
     distortion: float = 0.0
     gain: float = 1.0
@@ -51,8 +53,9 @@ def sample(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int,
     h, w = image.shape[-2:]
     x = (q[0] + (width - 1) / 2 - corner[1] + 0.5) * 2 / w - 1
     y = (q[1] + (height - 1) / 2 - corner[0] + 0.5) * 2 / h - 1
-    return F.grid_sample(image[None], torch.stack([x, y], -1)[None], mode="bicubic", padding_mode="border",
-                         align_corners=False)[0]
+    return F.grid_sample(
+        image[None], torch.stack([x, y], -1)[None], mode="bicubic", padding_mode="border", align_corners=False
+    )[0]
 
 
 def sample_sharply(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
@@ -63,8 +66,9 @@ def sample_sharply(image: Tensor, q: Tensor, height: int, width: int, corner: tu
     scale = torch.tensor([fine.shape[-1] / 2, fine.shape[-2] / 2]).to(q)[:, None, None]
     first = torch.tensor([(width - 1) / 2 - corner[1], (height - 1) / 2 - corner[0]]).to(q)[:, None, None]
     at = (q + first + 0.25) / scale * 2 - 1
-    return F.grid_sample(fine[None], at.movedim(0, -1)[None], mode="bicubic", padding_mode="border",
-                         align_corners=False)[0]
+    return F.grid_sample(
+        fine[None], at.movedim(0, -1)[None], mode="bicubic", padding_mode="border", align_corners=False
+    )[0]
 
 
 def _halve(x: Tensor) -> Tensor:

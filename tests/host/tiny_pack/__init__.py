@@ -11,13 +11,14 @@ class TinyGenfocusModels:
         return {"required": {}}
 
     def load(self):
-        from rackfocus.dev.tiny_genfocus import TinyClip, tiny_flux, tiny_vae
+        from rackfocus.dev.tiny.genfocus import TinyClip, tiny_flux, tiny_vae
 
         return tiny_flux(), TinyClip(), tiny_vae()
 
 
 class TinySvdModels:
     """Like ImageOnlyCheckpointLoader, without the MODEL; and the host's loaders know the tiny UNet from here on."""
+
     RETURN_TYPES = ("MODEL", "CLIP_VISION", "VAE")
     FUNCTION = "load"
     CATEGORY = "test"
@@ -27,7 +28,7 @@ class TinySvdModels:
         return {"required": {}}
 
     def load(self):
-        from rackfocus.dev.tiny_svd import tiny_clip_vision, tiny_vae, use_tiny_svd
+        from rackfocus.dev.tiny.svd import tiny_clip_vision, tiny_vae, use_tiny_svd
 
         use_tiny_svd()
         return None, tiny_clip_vision(), tiny_vae()

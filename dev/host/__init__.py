@@ -1,0 +1,1 @@
+"""The host: set up, started, talked to."""

@@ -1,0 +1,84 @@
+"""`make setup`: .venv and ComfyUI, once; a second run only compares a stamp.
+
+Runs with nothing installed, and on a Python too old for the rest (3.7), to be able to say so.
+"""
+
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import sys
+import time
+
+from .comfy import unpack, version
+from .paths import CACHE, COMFY, COMFY_VERSION, HERE, PYTHON, ROOT, VENV, UserError
+from .venv import LOG, build, find_python, install
+
+STAMP = os.path.join(VENV, "rackfocus-stamp")
+INPUTS = [os.path.join(HERE, name) for name in ("requirements.txt", "constraints.txt", "torchvision_cpu.py")] + [
+    os.path.join(ROOT, name) for name in ("pyproject.toml", "setup.py")
+]
+
+
+def fingerprint():
+    digest = hashlib.sha256(ROOT.encode())  # a virtual environment does not survive being moved
+    for path in INPUTS:
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest.hexdigest()
+
+
+def stamp():
+    try:
+        with open(STAMP) as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def ready(wanted):
+    return stamp() == wanted and os.access(PYTHON, os.X_OK) and version(COMFY) == COMFY_VERSION
+
+
+def set_up(wanted):
+    start = time.time()
+    for leftover in glob.glob(os.path.join(CACHE, "unpack-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if os.path.exists(LOG):
+        os.remove(LOG)
+    if stamp() != wanted or not os.access(PYTHON, os.X_OK):
+        print(f"Setting up .venv (some minutes the first time; log: {LOG})", flush=True)
+        if stamp() is None or not os.access(PYTHON, os.X_OK):
+            build(find_python())
+        else:
+            os.remove(STAMP)  # from here until it is written again, an interruption means: start over
+        install()
+        with open(STAMP, "w") as file:
+            file.write(wanted)
+    if version(COMFY) != COMFY_VERSION:
+        print(f"Fetching ComfyUI {COMFY_VERSION}", flush=True)
+        unpack()
+    print(f"Set up in {time.time() - start:.0f} s.")
+
+
+def main():
+    wanted = fingerprint()
+    if ready(wanted):
+        return
+    os.makedirs(CACHE, exist_ok=True)
+    with open(os.path.join(ROOT, ".setup.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second waits, then finds all done
+        if not ready(wanted):
+            set_up(wanted)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"make setup: {error}")
+    except OSError as error:
+        sys.exit(f"make setup: {error.filename or 'the disk'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        sys.exit("make setup: stopped; run it again to continue.")

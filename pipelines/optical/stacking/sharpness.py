@@ -1,0 +1,125 @@
+"""How sharp each frame is at each pixel.
+
+The measure adds up octaves with equal weight: fine ones follow the outline of a twig, coarse ones carry the verdict
+of an edge into the smooth inside of a bar, where the fine ones hear only noise, or a background that shines through
+the bar in frames where it is out of focus. The two finest octaves are measured tile by tile, the coarser ones once
+for the whole picture at a quarter of its size.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...image.filters import gaussian
+from ...image.light import decode_srgb
+from ...image.pyramid import down, up
+from ...image.tiles import Tile, tiles
+from .source import Stack
+
+# Window of the measure, in samples of its octave.
+WINDOW = 1.5
+FINE_OCTAVES = 2
+QUARTER = 2**FINE_OCTAVES
+# Samples on the long side of the coarsest octave: blur scales with the picture, so its number of pixels does not count.
+COARSEST_SIDE = 120
+# What rounding to 8 bits alone measures: below this nothing is known.
+ROUNDING = 0.02
+
+
+def sharpness(x: Tensor) -> Tensor:
+    """x [N, C, H, W] sRGB -> [N, H, W] >= 0, summed over channels and a Gaussian window.
+
+    Sum-modified Laplacian (Nayar and Nakagawa, "Shape from Focus", 1994, eq. 9):
+    |2x - left - right| + |2x - up - down|.
+    """
+    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    bend = (2 * x - p[..., 1:-1, :-2] - p[..., 1:-1, 2:]).abs()
+    bend += (2 * x - p[..., :-2, 1:-1] - p[..., 2:, 1:-1]).abs()
+    return gaussian(bend.sum(1), WINDOW)
+
+
+def fine_measure(x: Tensor) -> Tensor:
+    """x [N, 3, H, W] sRGB -> [N, H, W]: the two finest octaves."""
+    return sharpness(x) + up(sharpness(down(x))[:, None], *x.shape[-2:])[:, 0]
+
+
+def coarse_octaves(height: int, width: int) -> int:
+    """Octaves from a quarter of the size on: 1 up to 480 pixels, 4 at 4K."""
+    return 1 + max(0, round(math.log2(max(height, width) / (QUARTER * COARSEST_SIDE))))
+
+
+def coarse_measure(quarter: Tensor, octaves: int) -> Tensor:
+    """quarter [N, 3, h, w], frames at a quarter of their size -> [N, h, w]: the octaves from the third on."""
+    total, x = sharpness(quarter), quarter
+    for octave in range(1, octaves):
+        x = down(x)
+        total += up(sharpness(x)[:, None], *quarter.shape[-2:], 2**octave)[:, 0]
+    return total
+
+
+# Lights brighter than white, whose blurred discs look sharper to any measure of contrast than the lights themselves.
+#
+# Defocus moves light about but keeps its sum; clipping swallows it, and swallows most where a light is in focus, small
+# and far above white. So about a clipped light the frame with the least light is the sharp one.
+
+# sRGB value from which a channel counts as clipped.
+CLIPPED = 0.98
+# Window in which light is summed, part of the long side: discs scale with the picture.
+LIGHT_WINDOW = 0.01
+# One unit of light swallowed, in units of the measure, where an edge from black to white gives about 20 an octave.
+LIGHT_WEIGHT = 20.0
+
+
+def near_clipped(clipped: Tensor, sigma: float) -> Tensor:
+    """clipped [N, H, W] 0..1 -> [N, H, W], True within reach of a clipped pixel. sigma: the window, in samples."""
+    return gaussian(clipped, sigma) > 1e-4
+
+
+# The first pass over a stack: frame by frame at a quarter of the size, so that any number of frames fits.
+
+
+def quarter_size(height: int, width: int) -> tuple[int, int]:
+    return -(-height // QUARTER), -(-width // QUARTER)
+
+
+def _quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """[3, H, W] sRGB -> a quarter of the size: colour [3, h, w] sRGB, light [1, h, w] linear, clipped [1, h, w]."""
+    light = decode_srgb(frame).mean(0, keepdim=True)
+    clipped = (frame.amax(0, keepdim=True) >= CLIPPED).float()
+    return down(down(torch.cat([frame, light, clipped])[None]))[0].split([3, 1, 1])
+
+
+def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
+    """stack of N frames -> [N, h, w] at a quarter of the size: coarse octaves of the measure, with the light that
+    clipping swallowed. tick is called after every part of a frame (parts() of them)."""
+    n, (height, width) = len(stack), stack.size
+    h, w = quarter_size(height, width)
+    device = stack.frames.device
+    measure, light = torch.empty(n, h, w, device=device), torch.empty(n, h, w, device=device)
+    clipped, colour = torch.zeros(1, h, w, device=device), torch.empty(3, h, w, device=device)
+    octaves = coarse_octaves(height, width)
+    for i in range(n):
+        for t in parts(height, width):
+            inner = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.inner)
+            core = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.core)
+            c, e, z = _quarter(stack.read(i, t.outer)[0])
+            colour[(slice(None), *core)] = c[(slice(None), *inner)]
+            light[(i, *core)] = e[(0, *inner)]
+            clipped[(0, *core)] = torch.maximum(clipped[(0, *core)], z[(0, *inner)])
+            tick()
+        measure[i] = coarse_measure(colour[None], octaves)[0]
+    sigma = max(0.5, LIGHT_WINDOW * max(height, width) / QUARTER)
+    for i in range(n):
+        light[i] = gaussian(light[i : i + 1], sigma)[0]  # frame by frame: the planes of all frames are held once
+    most, near = light.amax(0), near_clipped(clipped, sigma)[0]
+    for i in range(n):
+        measure[i] += LIGHT_WEIGHT * (most - light[i]) * near
+    return measure
+
+
+def parts(height: int, width: int) -> list[Tile]:
+    """Windows of about two megapixels, in which survey() reads a frame."""
+    return tiles(height, width, halo=2 * QUARTER, area=2_000_000)

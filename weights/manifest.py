@@ -1,0 +1,63 @@
+"""weights_manifest.json: the files that each engine needs, and what a workflow says of them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST = Path(__file__).resolve().parent.parent / "weights_manifest.json"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file of weights_manifest.json; None where no source tells. One file of a group is enough (None: no group)."""
+
+    engine: str
+    repository: str
+    path: str
+    folder: str
+    url: str | None
+    revision: str | None
+    bytes: int | None
+    sha256: str | None
+    licence: str | None
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its place below the host folder: its own name, below the repository's where folders keep it apart."""
+        return f"{self.repository.split('/')[-1]}/{self.path}" if "/" in self.path else self.path
+
+    def __str__(self):
+        size = "size unknown" if self.bytes is None else f"{self.bytes:,} bytes"
+        return (
+            f"{self.path} from {self.repository} ({size}, licence {self.licence or 'unknown'}) into "
+            f"models/{self.folder}"
+        )
+
+
+def weight_files(engine: str | None = None) -> list[WeightFile]:
+    """The files an engine needs (None: all engines), in the manifest's order; empty for one that needs none."""
+    files = json.loads(MANIFEST.read_text(encoding="utf-8"))["files"]
+    return [WeightFile(**f) for f in files if engine in (None, f["engine"])]
+
+
+def still_needed(files: list[WeightFile], present: Callable[[WeightFile], bool]) -> list[WeightFile]:
+    """Those that are not present and whose group has no other file that is; of a group the first stands for all."""
+    have = [f for f in files if present(f)]
+    done, needed = {f.group for f in have if f.group}, []
+    for f in files:
+        if f in have or f.group in done:
+            continue
+        done |= {f.group} - {None}
+        needed.append(f)
+    return needed
+
+
+def model_entries(values) -> list[dict]:
+    """Values of a node's widgets -> its `properties.models`: [{name, url, directory}] for those the manifest knows.
+
+    The host's page offers these when a file is missing; name equals the widget's value.
+    """
+    known = {f.name: {"name": f.name, "url": f.url, "directory": f.folder} for f in weight_files() if f.url}
+    return [known[v] for v in dict.fromkeys(v for v in values if isinstance(v, str)) if v in known]
