@@ -2,10 +2,11 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
+
+from .checks import RefocusError
 
 # Sliding windows over [B, C, H, W], one axis at a time: cost grows with the window's width, not its area.
 
@@ -29,22 +30,14 @@ def window_mean(x: Tensor, k: int, *, inside: bool = True) -> Tensor:
     )
 
 
-# Separable filters on [N, H, W] planes; borders are replicated, so a flat picture stays flat to its corners.
+# Smoothing, by kornia; borders are replicated, so a flat picture stays flat to its corners.
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:
-    """[N, H, W] -> [N, H, W], Gaussian of `sigma` pixels cut at 3 sigma."""
-    n = max(1, math.ceil(3 * sigma))
-    t = torch.arange(-n, n + 1, dtype=x.dtype, device=x.device)
-    g = torch.exp(-t * t / (2 * sigma * sigma))
-    g = g / g.sum()
-    y = F.pad(x[:, None], (n, n, n, n), mode="replicate")
-    return F.conv2d(F.conv2d(y, g.view(1, 1, 1, -1)), g.view(1, 1, -1, 1))[:, 0]
-
-
-def box(x: Tensor, r: int) -> Tensor:
-    """[N, H, W] -> mean over the (2r + 1)^2 window."""
-    return F.avg_pool2d(F.pad(x[:, None], (r, r, r, r), mode="replicate"), 2 * r + 1, 1)[:, 0]
+    """[..., H, W] -> [..., H, W]: Gaussian of `sigma` pixels, cut at 3 sigma."""
+    size = 2 * max(1, math.ceil(3 * sigma)) + 1
+    planes = x.reshape(-1, 1, *x.shape[-2:])
+    return _kornia().gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate").reshape(x.shape)
 
 
 def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
@@ -52,10 +45,26 @@ def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
 
     He, Sun and Tang, "Guided Image Filtering" (2013), eq. 5-8: window radius r, eps in squared guide units.
     """
-    g = guide[None]
-    mean_g, mean_x = box(g, r), box(x, r)
-    a = (box(g * x, r) - mean_g * mean_x) / (box(g * g, r) - mean_g * mean_g + eps)
-    return box(a, r) * g + box(mean_x - a * mean_g, r)
+    return _kornia().guided_blur(guide[None, None], x[None], 2 * r + 1, eps, border_type="replicate")[0]
+
+
+def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+    """[..., H, W] -> its central differences along x and along y, per pixel."""
+    planes = x.reshape(-1, 1, *x.shape[-2:])
+    both = _kornia().spatial_gradient(planes, mode="diff", normalized=True)
+    return both[:, 0, 0].reshape(x.shape), both[:, 0, 1].reshape(x.shape)
+
+
+def _kornia():
+    """kornia.filters, loaded on first use: the running host has it in memory, a bare Python need not wait for it."""
+    try:
+        import kornia.filters
+    except ImportError as error:
+        raise RefocusError(
+            "kornia is not installed, but it does the smoothing: install ComfyUI's requirements, or "
+            "'pip install .[standalone]' where the pack runs without ComfyUI."
+        ) from error
+    return kornia.filters
 
 
 def fft_size(n: int) -> int:
