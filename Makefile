@@ -29,6 +29,7 @@ format: setup
 	$(RUN) -m ruff check --fix .
 
 types: setup
+	@mkdir -p .mypy_cache && ln -sfn "$(CURDIR)" .mypy_cache/rackfocus
 	$(RUN) -m mypy
 
 # Quick: under a minute, without ComfyUI.

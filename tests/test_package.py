@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 TEXT = (".py", ".js", ".mjs", ".css", ".toml", ".txt", ".json", ".md", ".html")
-GENERATED = {".venv", ".host", ".git", "out", "build", "__pycache__", ".pytest_cache", ".ruff_cache"}
+GENERATED = {".venv", ".host", ".git", "out", "build", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 NOT_CODE = shutil.ignore_patterns(".*", "tests", "out", "build", "*.egg-info", "__pycache__", "workflows")
 
 
