@@ -38,8 +38,8 @@ class Stack:
             a = int((q[axis].min() + (size - 1) / 2).floor()) - REACH
             b = int((q[axis].max() + (size - 1) / 2).ceil()) + REACH + 1
             cut.append(slice(min(max(a, 0), size - 1), min(max(b, 1), size)))
-        part = self.frames[(i, *cut)].movedim(-1, 0).float()
-        x = sample_sharply(part, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
+        source = self.frames[(i, *cut)].movedim(-1, 0).float()
+        x = sample_sharply(source, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
         if pose.gain != 1:
             x = encode_srgb(decode_srgb(x) * pose.gain)
         return x, inside(q, height, width)
