@@ -85,7 +85,7 @@ def peak(measure: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def smooth_position(position: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
-    """position, confidence, guide [H, W] -> [H, W]: the position, in which unsure pixels follow sure ones of their surface.
+    """position, confidence, guide [H, W] -> position [H, W] in which unsure pixels follow the sure ones beside them.
 
     G(c^2 p) / G(c^2) with G the filter guided by the picture, so that depth edges stay.
     """
