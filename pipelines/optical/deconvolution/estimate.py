@@ -55,13 +55,14 @@ Progress = Callable[[int, int], object]
 def estimate_defocus(image: Tensor, *, progress: Progress | None = None) -> DefocusMap:
     """image [B, H, W, 3] sRGB 0..1 -> DefocusMap, radius [B, H, W] >= 0 in pixels, 0 = sharp, up to 20.
 
-    Each frame is estimated by itself. Which side of the focal plane a pixel lies on cannot be told. Flat regions take
-    the radius of what surrounds them. progress(done, total) may raise to cancel. Raises RefocusError on wrong input.
+    Which side of the focal plane a pixel lies on cannot be told. Flat regions take the radius of what surrounds them.
+    progress(done, total) may raise to cancel. Raises RefocusError on wrong input.
     """
     image = check_image(image)
     h, w = image.shape[1:3]
     if min(h, w) < WINDOW:
         return DefocusMap(image.new_zeros(image.shape[:3]))
+    # Frame by frame from the decoding on: even a power may round otherwise at another place in a batch.
     counter = Counter(progress, len(image) * sum(_passes(h, w)))
     return DefocusMap(torch.stack([_estimate(frame.clamp(0, 1), counter.tick) for frame in image]))
 
@@ -77,9 +78,14 @@ def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress |
     scale = min(1.0, math.sqrt(pixels / (h * w)))
     if scale < 1:
         size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))
-        light = F.interpolate(decode_srgb(image.clamp(0, 1)).movedim(-1, 1), size, mode="area")
-        image = encode_srgb(light).movedim(1, -1)
+        image = torch.stack([_reduced(frame.clamp(0, 1), size) for frame in image])
     return estimate_defocus(image, progress=progress).scaled_to(h, w)
+
+
+def _reduced(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """frame [H, W, 3] sRGB -> [*size, 3] sRGB: means of the light."""
+    light = F.interpolate(decode_srgb(frame).movedim(-1, 0)[None], size, mode="area")[0]
+    return encode_srgb(light).movedim(0, -1)
 
 
 def _passes(h: int, w: int) -> list[int]:
@@ -112,8 +118,8 @@ def _estimate(frame: Tensor, tick: Tick) -> Tensor:
 
 
 def luminance(image: Tensor) -> Tensor:
-    """image [..., 3] sRGB -> linear luminance [...]. Added up channel by channel: a matrix product rounds otherwise in
-    a batch than alone."""
+    """image [..., 3] sRGB -> linear luminance [...], added up channel by channel: how a matrix product rounds depends
+    on its size."""
     r, g, b = decode_srgb(image).unbind(-1)
     return _LUMINANCE[0] * r + _LUMINANCE[1] * g + _LUMINANCE[2] * b
 
