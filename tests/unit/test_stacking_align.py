@@ -103,14 +103,15 @@ def test_local_phase_of_a_wave():
 
 def test_the_jacobian_is_the_derivative_of_the_residual():
     """At rest, where both frames' gradients agree: log scale, rotation, x, y, each in pixels at the border."""
-    waves = Waves.of(decode_srgb(picture()).mean(0)[:96, :150], None)
+    wave = 0.1 * (2 * math.pi / 10 * torch.arange(150.0)).cos()
+    waves = Waves.of(0.4 + wave + wave[:96, None], None)
     fit = PhaseFit(waves, waves, lambda: None)
     assert np.abs(fit.residual(np.zeros(4))).max() < 1e-4 and fit.unit.tolist() == [1 / 75, 1 / 75, 1, 1]
     J = fit.jacobian(np.zeros(4))
-    for k, step in enumerate(np.eye(4) * 0.05):
-        numeric = (fit.residual(step) - fit.residual(-step)) / 0.1
-        assert numeric @ J[:, k] > 0.9 * np.linalg.norm(numeric) * np.linalg.norm(J[:, k])
-        assert np.linalg.norm(J[:, k]) == pytest.approx(np.linalg.norm(numeric), rel=0.1)
+    for k, step in enumerate(np.eye(4) / 2):  # half a pixel: between pixels bicubic samples have the better slope
+        numeric = fit.residual(step) - fit.residual(-step)
+        assert numeric @ J[:, k] > 0.98 * np.linalg.norm(numeric) * np.linalg.norm(J[:, k])
+        assert np.linalg.norm(J[:, k]) == pytest.approx(np.linalg.norm(numeric), rel=0.25)
 
 
 def test_residual_and_jacobian_share_one_evaluation():
