@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
-from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_lights
+from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_highlights
 
 
 def photograph(light, side=5, size=320, background=0.1, softness=1, at=(40, 52)):
@@ -22,7 +22,7 @@ def photograph(light, side=5, size=320, background=0.1, softness=1, at=(40, 52))
 
 def recovered(picture, gain=12.0):
     """What recovery adds: [H, W, 3] linear, everything out of focus."""
-    lights = find_clipped_lights(picture, gain)
+    lights = find_clipped_highlights(picture, gain)
     linear = decode_srgb(picture)
     if lights is None:
         return torch.zeros_like(linear)
@@ -59,7 +59,7 @@ def test_walls_and_skies_are_no_lights():
 def test_what_is_in_focus_keeps_its_white():
     picture = photograph((15.0, 15.0, 15.0))
     linear = decode_srgb(picture)
-    assert torch.equal(find_clipped_lights(picture).recover(linear, torch.zeros(320, 320)), linear)
+    assert torch.equal(find_clipped_highlights(picture).recover(linear, torch.zeros(320, 320)), linear)
 
 
 def test_unclipped_channels_are_not_darkened():
