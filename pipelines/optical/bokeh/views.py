@@ -122,7 +122,7 @@ class _Spots:
 
     def __init__(self, highlights: Highlights, height: int, width: int, field: Field):
         self.projection = _Projection(highlights.x, highlights.y, highlights.radius, height, width, field)
-        # A surface occludes a highlight when its radius is more than PARALLAX smaller; below that they are one surface.
+        # A surface occludes a highlight when its radius is smaller by PARALLAX or more; else they are one surface.
         self.occluder = _pack(depth_level(highlights.radius - PARALLAX), 0)
         self.margin = torch.ones(height + 2, width + 2, dtype=torch.bool, device=highlights.x.device)
         self.margin[1:-1, 1:-1] = False
