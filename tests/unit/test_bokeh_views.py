@@ -25,7 +25,7 @@ def eighths(*shape, seed, limit):
     return (random(*shape, seed=seed) * 16 * limit).round() / 8 - limit
 
 
-def surface(count=45, seed=0, coverage=1.0):
+def surface(count=70, seed=0, coverage=1.0):
     at = torch.stack([(random(count, seed=seed) * W).floor(), (random(count, seed=seed + 1) * H).floor()], 1)
     radius = eighths(count, seed=seed + 2, limit=4)
     return Points(at, radius, random(count, 3, seed=seed + 3), torch.full((count,), coverage))
@@ -39,7 +39,7 @@ def lens(cats_eye=0.0, one_sided=True, count=9):
     return Lens(points, weights[0], weights[0], mask, mask, cats_eye)
 
 
-def highlights(count=14):
+def highlights(count=40):
     x, y = (random(count, seed=20) * W).floor().long(), (random(count, seed=21) * H).floor().long()
     return Highlights(x, y, random(count, 3, seed=22), eighths(count, seed=23, limit=6))
 
@@ -89,7 +89,7 @@ def test_every_lens_point_sees_the_nearest_surface(options):
     expected, expected_visible = brute_force(points, lens(**options), FIELD, shining)
     assert torch.allclose(exposed, expected, atol=1e-5)
     assert torch.equal(visible.float(), expected_visible)
-    assert 0.1 < float(visible.float().mean()) < 0.9 and (exposed[..., 3] == 0).any()  # the scene tests both
+    assert 0.5 < float(visible.float().mean()) < 0.9 and exposed[..., 3].std() > 0.5  # the scene tests both
 
 
 def test_a_mechanical_vignette_cuts_some_rays():
