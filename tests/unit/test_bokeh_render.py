@@ -35,6 +35,13 @@ def test_each_frame_of_a_batch_is_as_if_it_were_alone(options):
         assert torch.equal(together[one], alone)
 
 
+def test_maps_of_another_size_are_scaled_one_by_one():
+    images, radii, _ = (torch.cat(t) for t in zip(*(scene(s) for s in range(2)), strict=True))
+    small = torch.stack([radii[0, ::2, ::2], radii[1, ::2, ::2]])
+    together = render_bokeh(images, DefocusMap(small), quality="fast")
+    assert torch.equal(together[1:], render_bokeh(images[1:], DefocusMap(small[1:]), quality="fast"))
+
+
 def test_one_of_each_serves_a_whole_batch():
     images, radii, plates = (torch.cat(t) for t in zip(*(scene(s) for s in range(2)), strict=True))
     maps = render_bokeh(images[:1], DefocusMap(radii), quality="fast")

@@ -9,7 +9,7 @@ from rackfocus.pipelines.image.progress import Clock
 from rackfocus.pipelines.optical.bokeh.highlights import Highlights
 from rackfocus.pipelines.optical.bokeh.lens import Field, Lens
 from rackfocus.pipelines.optical.bokeh.surfaces import PARALLAX, Points
-from rackfocus.pipelines.optical.bokeh.views import depth_level, render_views
+from rackfocus.pipelines.optical.bokeh.views import _Projection, depth_level, render_views
 
 H, W = 7, 11
 FIELD = Field(x=-2, y=3, width=23, height=17)
@@ -153,6 +153,15 @@ def test_a_window_elsewhere_sees_the_same():
     there, _ = render_views(two_sheets(0.4, x0=5, y0=2), 12, 20, pinholes(3), moved, no_highlights(), NO_CLOCK)
     assert torch.equal(here[2:, 5:], there[:-2, :-5])
     assert not torch.equal(here[:-2, :-5], there[:-2, :-5])
+
+
+@pytest.mark.parametrize("width", [50, (1 << 23) + 3])
+def test_cells_are_counted_row_by_row_however_many_there_are(width):
+    """From 2^24 on float32 knows only every second number."""
+    x, y, radius = torch.tensor([5.0, 6.0, 40.0]), torch.tensor([3.0, 3.0, 0.0]), torch.tensor([2.0, -2.0, 0.0])
+    cells = _Projection(x, y, radius, 9, width, FIELD).cells((0.5, -1.0))
+    places = [(5 + 1, 3 - 2), (6 - 1, 3 + 2), (40, 0)]
+    assert cells.tolist() == [(row + 1) * (width + 2) + column + 1 for column, row in places]
 
 
 def test_the_clock_ticks_once_per_lens_point():

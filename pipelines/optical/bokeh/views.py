@@ -75,7 +75,9 @@ class _Projection:
     def __init__(self, x: Tensor, y: Tensor, radius: Tensor, height: int, width: int, field: Field):
         # Places in the whole picture, so that every tile rounds alike; and half a pixel up, to be rounded down, because
         # rounding to even would tear holes into a plane that is shifted by half a pixel.
-        self.x, self.y, self.radius = x + (field.x + 0.5), y + (field.y + 0.5), radius
+        # float32 counts to 2^24 cells without a gap.
+        dtype = torch.float32 if (height + 2) * (width + 2) <= 1 << 24 else torch.float64
+        self.x, self.y, self.radius = x.to(dtype) + (field.x + 0.5), y.to(dtype) + (field.y + 0.5), radius
         self.height, self.width, self.field = height, width, field
         self.column, self.row = torch.empty_like(self.x), torch.empty_like(self.y)
         self.cell = torch.empty_like(self.x, dtype=torch.int64)
