@@ -1,4 +1,7 @@
-"""Pictures of a defocus map: which parts are near, in focus and far, and how large the blur is."""
+"""Pictures of a defocus map: which parts are near, in focus and far, and how large the blur is.
+
+Convention: colours are sRGB (red, green, blue) in 0..1; a point (x, y) is in 0..1, from the left and from the top.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +22,16 @@ def zones(defocus: DefocusMap) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def show_focus(image: Tensor, defocus: DefocusMap, point: tuple[float, float] | None = None) -> Tensor:
-    """image [B, H, W, 3] tinted blue in front of the focal plane, green in focus, red behind; a cross at the point."""
+    """image [B, H, W, 3] tinted blue in front of the focal plane, green in focus, red behind.
+
+    A white cross with a black rim marks the point, or else the map's own focus point if it has one.
+    """
     grey = image.mean(-1, keepdim=True) * 0.75
     out = grey.expand(-1, -1, -1, 3).clone()
     for mask, colour in zip(zones(defocus), (NEAR, IN_FOCUS, FAR), strict=True):
         tint = torch.tensor(colour, device=image.device)
         out += mask[..., None] * (0.35 * (tint - grey) + (0.25 * (image - grey)))
+    point = point or defocus.focus_point
     if point is not None:
         _cross(out, point)
     return out.clamp(0, 1)
