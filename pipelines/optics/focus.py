@@ -18,22 +18,22 @@ FOCUS_BY = ("point", "mask", "distance", "automatic")
 POINT_WINDOW = 0.01
 
 
-def check_point(x: float, y: float):
-    """RefocusError unless x and y are in 0..1."""
+def pixel_at(x: float, y: float, height: int, width: int) -> tuple[int, int]:
+    """Point in 0..1 of the picture -> (column, row) of the pixel under it. RefocusError for a point outside."""
     for name, v in (("x", x), ("y", y)):
         if not 0 <= v <= 1:
             raise RefocusError(
                 f"the focus point's {name} is {v:g}, but 0 to 1 is needed (0 = left or top, 1 = right "
                 "or bottom): the point lies outside the picture."
             )
+    return min(int(x * width), width - 1), min(int(y * height), height - 1)
 
 
 def focus_at_point(disparity: Tensor, x: float, y: float) -> Tensor:
     """[B, H, W], x and y in 0..1 of the picture -> [B] disparity: median of a small window about the point."""
-    check_point(x, y)
     b, h, w = disparity.shape
+    cx, cy = pixel_at(x, y, h, w)
     r = int(POINT_WINDOW * w / 2)
-    cx, cy = min(int(x * w), w - 1), min(int(y * h), h - 1)
     win = disparity[:, max(0, cy - r) : cy + r + 1, max(0, cx - r) : cx + r + 1]
     return win.reshape(b, -1).median(dim=1).values
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .focus import pixel_at
 from .lens import DefocusMap
 
 NEAR, IN_FOCUS, FAR = (0.20, 0.45, 1.0), (0.25, 1.0, 0.35), (1.0, 0.35, 0.20)
@@ -48,7 +49,7 @@ def show_defocus(defocus: DefocusMap) -> Tensor:
 
 def _cross(picture: Tensor, point: tuple[float, float]):
     _, h, w, _ = picture.shape
-    x, y = min(int(point[0] * w), w - 1), min(int(point[1] * h), h - 1)
+    x, y = pixel_at(*point, h, w)
     arm, thick = max(2, w // 40), max(1, w // 400)
     mark = torch.zeros(1, 1, h, w, device=picture.device)
     mark[..., max(0, y - arm) : y + arm + 1, max(0, x - thick) : x + thick + 1] = 1
