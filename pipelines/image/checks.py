@@ -36,10 +36,7 @@ def check_image(image, name: str = "image") -> Tensor:
             f"{name} is an empty batch ({size_of(image)}), but at least one picture is needed: "
             "check the node that makes it."
         )
-    image = image.float()
-    image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
-    check_finite(image, name)
-    return image
+    return check_finite(image[..., :3].float(), name).expand(-1, -1, -1, 3)
 
 
 def check_plane(plane, name: str) -> Tensor:
