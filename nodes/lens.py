@@ -16,17 +16,9 @@ from ..pipelines.optics import (
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
-from .host import CATEGORY, DefocusMapType, Schema, progress_bar
+from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, progress_bar
 
 LENSES = ("artist", "camera")
-
-
-def depth_inputs(depth: str, kind: str) -> list[io.Input]:
-    """The depth map and what it holds, with these tooltips."""
-    return [
-        io.MultiType.Input("depth", types=[io.Image, io.Mask], tooltip=depth),
-        io.Combo.Input("depth_kind", options=list(DEPTH_KINDS), default="auto", tooltip=kind),
-    ]
 
 
 def strength_input(tooltip: str) -> io.Input:
@@ -83,9 +75,16 @@ class RefocusLens(io.ComfyNode):
             description="Sets the focal plane and the lens, and turns a depth map into a defocus map: the signed blur "
             "radius of every pixel.",
             inputs=[
-                *depth_inputs(
-                    "Depth map from any source, of any size; one for all images or one each.",
-                    "What the depth map holds. disparity: near is white (Depth Anything, MiDaS). "
+                io.MultiType.Input(
+                    "depth",
+                    types=[io.Image, io.Mask],
+                    tooltip="Depth map from any source, of any size; one for all images or one each.",
+                ),
+                io.Combo.Input(
+                    "depth_kind",
+                    options=list(DEPTH_KINDS),
+                    default="auto",
+                    tooltip="What the depth map holds. disparity: near is white (Depth Anything, MiDaS). "
                     "inverted: near is white but linear in depth. metres and inverse_metres: real "
                     "distances. auto: metres if a value exceeds 1, else disparity.",
                 ),
@@ -238,11 +237,13 @@ class RefocusRack(io.ComfyNode):
             description="Pulls the focus from keyframe to keyframe and gives a defocus map for each frame. With one "
             "picture BokehSynthesize makes an animation of them, with a clip its frames.",
             inputs=[
-                *depth_inputs(
-                    "Depth map from any source, of any size; one for all frames, or one for each frame of a clip. "
-                    "Frames are never normalised one by one.",
-                    "What the depth map holds, as in RefocusLens.",
+                io.MultiType.Input(
+                    "depth",
+                    types=[io.Image, io.Mask],
+                    tooltip="Depth map from any source, of any size; one for all frames, or one for "
+                    "each frame of a clip. Frames are never normalised one by one.",
                 ),
+                depth_kind_input(),
                 io.String.Input(
                     "keyframes",
                     multiline=True,

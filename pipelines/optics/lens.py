@@ -119,10 +119,6 @@ class DefocusMap:
         strength = None if self.strength is None else self.strength * scale
         return replace(self, radius=resize_depth(self.radius, height, width) * scale, strength=strength)
 
-    def to(self, device) -> "DefocusMap":
-        """The same map on another device."""
-        return replace(self, radius=self.radius.to(device))
-
 
 def defocus_from_disparity(
     disparity: Tensor,
