@@ -71,6 +71,10 @@ def test_impossible_camera(values):
         Camera(*values)
 
 
+def test_a_camera_may_be_tiny():
+    assert Camera(0.5, 0.7, 0.9).strength(1.0, 1000) == pytest.approx(0.25 / 1.4 * 1000 / 999.5 / 0.9)
+
+
 @pytest.mark.parametrize("focus_m", [0.04, 0.05, 0.0, -2.0])
 def test_focus_nearer_than_the_focal_length(focus_m):
     for asked in (lambda c: c.strength(focus_m, 1000), lambda c: c.near_far_limits(focus_m)):
@@ -121,6 +125,11 @@ def test_a_map_carries_what_it_came_from():
     assert torch.allclose(made.radius, made.strength[:, None, None] * (made.focus_disparity[:, None, None] - d))
     one = defocus_from_disparity(d, 0.2, 12.5)
     assert one.focus_disparity.shape == (3,) and one.focus_point is None
+
+
+def test_what_is_carried_goes_by_name():
+    with pytest.raises(TypeError):
+        DefocusMap(random(1, H, W), 0.5)
 
 
 def test_a_bare_map_carries_nothing():
