@@ -75,26 +75,28 @@ class Focused:
     """A lens focused on a scene.
 
     defocus   DefocusMap [B, H, W], which carries focus, point and strength
+    focus     B disparities of the focal plane
     picture   [B, H, W, 3]: the picture that was given, else the depth map as grey, nearest white
     kind      of the disparity that the focus is measured in, never "auto"
     camera    the physical lens, or None
     """
 
     defocus: DefocusMap
+    focus: list[float]
     picture: Tensor
     kind: str
     camera: Camera | None
 
     def describe(self) -> str:
         """One line: blur range in pixels, focus disparities, and the limits of sharpness of a camera."""
-        r, focus = self.defocus.radius, self.defocus.focus_disparity
+        r, focus = self.defocus.radius, self.focus
         h, w = r.shape[1:]
         text = [
             f"blur radius {float(r.min()):.2f} (in front) to {float(r.max()):.2f} (behind) px at {w} x {h}",
-            "focus disparity " + ", ".join(f"{float(f):.4g}" for f in focus[:4]) + (" ..." if len(focus) > 4 else ""),
+            "focus disparity " + ", ".join(f"{f:.4g}" for f in focus[:4]) + (" ..." if len(focus) > 4 else ""),
         ]
         if self.camera and focus[0] > 0:
-            focus_m = 1 / float(focus[0])
+            focus_m = 1 / focus[0]
             near, far = self.camera.near_far_limits(focus_m)
             text.append(f"focused at {focus_m:.3g} m, sharp from {near:.3g} m to {far:.3g} m")
         elif self.kind not in METRIC_KINDS:
@@ -154,9 +156,9 @@ def focus_lens(
         near_factor=near_factor,
         far_factor=far_factor,
         in_focus_range=in_focus_range,
-        focus_point=tuple(point) if by == "point" else None,
+        focus_point=point if by == "point" else None,
     )
-    return Focused(defocus, picture, kind, camera)
+    return Focused(defocus, focus.tolist(), picture, kind, camera)
 
 
 def _one_each(disparity: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:

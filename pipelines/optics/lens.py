@@ -88,8 +88,8 @@ class DefocusMap:
     focus_point      (x, y) in 0..1 of the picture, or None: the point that was chosen.
     strength         [B], or None: blur radius in pixels per unit of disparity, at this map's width.
 
-    focus_disparity and strength may be given as numbers: one for all maps. Raises RefocusError if a shape is
-    another, or a radius is not finite.
+    focus_disparity and strength of one value serve all maps. Raises RefocusError if a shape is another, or a radius
+    is not finite.
     """
 
     radius: Tensor
@@ -155,4 +155,9 @@ def defocus_from_disparity(
     if in_focus_range:
         behind = behind.sign() * (behind.abs() - in_focus_range / 2).clamp(min=0)
     factor = torch.where(behind < 0, near_factor, far_factor)
-    return DefocusMap(strength * factor * behind, focus_disparity=focus, focus_point=focus_point, strength=strength)
+    return DefocusMap(
+        strength * factor * behind,
+        focus_disparity=focus,
+        focus_point=focus_point,
+        strength=torch.as_tensor(strength, dtype=d.dtype),
+    )

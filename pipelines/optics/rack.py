@@ -8,7 +8,7 @@ pixels of a picture 1000 px wide, per unit of disparity. A point (x, y) is in 0.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,17 +56,18 @@ def parse_keyframes(text: str) -> list[Keyframe]:
     its line. Raises RefocusError that names every line which cannot be read (the first few of many), a frame that
     comes twice, or a text without any keyframe.
     """
-    found, wrong = {}, []
+    found: dict[int, Keyframe] = {}
+    wrong = []
     for number, line in enumerate(text.splitlines(), 1):
         for part in filter(None, map(str.strip, line.partition("#")[0].split(";"))):
-            key, why = _read(part)
-            if why is None and key.frame in found:
-                why = f"frame {key.frame} again"
-            if why is None:
+            try:
+                key = _read(part)
+                if key.frame in found:
+                    raise ValueError(f"frame {key.frame} again")
                 found[key.frame] = key
-            else:
+            except ValueError as why:
                 short = part if len(part) <= SHOWN_CHARACTERS else part[: SHOWN_CHARACTERS - 3] + "..."
-                wrong.append(f"line {number} reads '{short}'{why and f' ({why})'}")
+                wrong.append(f"line {number} reads '{short}'" + (f" ({why})" if str(why) else ""))
     if wrong:
         more = f" and {len(wrong) - SHOWN_LINES} more" if len(wrong) > SHOWN_LINES else ""
         raise RefocusError(f"keyframes {', '.join(wrong[:SHOWN_LINES])}{more}, but each must be {FORM}.")
@@ -75,20 +76,25 @@ def parse_keyframes(text: str) -> list[Keyframe]:
     return [found[frame] for frame in sorted(found)]
 
 
-def _read(part: str) -> tuple[Keyframe | None, str | None]:
-    """(keyframe, None), or (None, why not); "" where the form itself is wrong."""
+def _read(part: str) -> Keyframe:
+    """One keyframe. ValueError says why it cannot be one; nothing where its form is another."""
     match = _LINE.fullmatch(re.sub(r"\s", "", part).lower())
     if not match:
-        return None, ""
-    frame, *numbers = match.groups()
-    x, y, metres, strength = (None if n is None else float(n) for n in numbers)
-    if metres is None and not (0 <= x <= 1 and 0 <= y <= 1):
-        return None, "outside the picture"
-    if metres is not None and not metres > 0:
-        return None, "a distance must be above 0"
-    if strength is not None and not strength >= 0:
-        return None, "strength must be 0 or more"
-    return Keyframe(int(frame), None if metres is not None else (x, y), metres, strength), None
+        raise ValueError
+    frame, x, y, metres, strength = match.groups()
+    if metres is None:
+        key = Keyframe(int(frame), point=(float(x), float(y)))
+        if not all(0 <= v <= 1 for v in (float(x), float(y))):
+            raise ValueError("outside the picture")
+    else:
+        key = Keyframe(int(frame), metres=float(metres))
+        if not float(metres) > 0:
+            raise ValueError("a distance must be above 0")
+    if strength is None:
+        return key
+    if not float(strength) >= 0:
+        raise ValueError("strength must be 0 or more")
+    return replace(key, strength=float(strength))
 
 
 @dataclass(frozen=True)
@@ -171,9 +177,11 @@ def rack_focus(
         return resize_depth(to_disparity(one, kind, **scale), h, w)
 
     def read(key: Keyframe) -> float:
-        if key.point is None:
+        if key.point is not None:
+            return float(focus_at_point(disparity(key.frame), *key.point))
+        if key.metres is not None:
             return metric_to_relative(1 / key.metres, kind, near_m, far_m)
-        return float(focus_at_point(disparity(key.frame), *key.point))
+        raise RefocusError(f"the keyframe at frame {key.frame} names neither a point nor a distance: give one.")
 
     focus = curve([(key.frame, read(key)) for key in keyframes], count, easing)
     named = [(key.frame, key.strength) for key in keyframes if key.strength is not None]
@@ -193,7 +201,7 @@ def rack_focus(
         ).radius[0]
         if progress is not None:
             progress(i + 1, count)
-    defocus = DefocusMap(radius, focus_disparity=focus, strength=from_1000(torch.tensor(strengths), w))
+    defocus = DefocusMap(radius, focus_disparity=torch.tensor(focus), strength=from_1000(torch.tensor(strengths), w))
     return Rack(defocus, focus, strengths)
 
 

@@ -177,6 +177,11 @@ def test_a_clip_is_one_kind_of_depth_and_no_frame_is_normalised():
     assert torch.equal(made.defocus.radius[0, :, :20], made.defocus.radius[1, :, :20])
 
 
+def test_a_keyframe_needs_a_point_or_a_distance():
+    with pytest.raises(RefocusError, match="keyframe at frame 2 names neither"):
+        rack_focus(STILL, "disparity", [Keyframe(2)], strength=1.0)
+
+
 def test_the_number_of_frames():
     clip = STILL.repeat(5, 1, 1)
     assert len(rack(f"4: {LEFT}").focus) == 5
