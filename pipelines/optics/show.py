@@ -42,7 +42,7 @@ def show_defocus(defocus: DefocusMap) -> Tensor:
     """[B, H, W, 3]: black in focus, brighter blue in front, brighter red behind; white-hot at the map's largest."""
     r = defocus.radius
     top = max(defocus.max_radius, 1e-6)
-    a = (r.abs() / top).clamp(0, 1)[..., None]
+    a = (r.abs() / top)[..., None]  # [B, H, W, 1] in 0..1
     near, far = (torch.tensor(c, device=r.device) for c in (NEAR, FAR))
     return (a * torch.where(r[..., None] < 0, near, far) + (a - 0.7).clamp(min=0)).clamp(0, 1)
 

@@ -166,20 +166,13 @@ def test_a_corner_has_a_window_too(point):
     assert sharpest_position(stack, *point) == pytest.approx(0.5, abs=0.13)
 
 
-def test_the_window_is_3_percent_of_the_width_but_never_under_9_pixels():
-    for w, reach in ((90, 4), (1000, 15)):
-        stack = torch.full((3, 40, w, 3), 0.5)
-        column = w // 2
-        stack[2, :, column + reach - 1] = 0.6  # within
-        stack[1, :, column + reach + 3] = 0.9  # outside
-        assert sharpest_position(stack, 0.5, 0.5) > 0.9
-        mirrored = torch.full((3, 40, w, 3), 0.5)
-        mirrored[2, :, column - reach + 1] = 0.6
-        mirrored[1, :, column - reach - 3] = 0.9
-        assert sharpest_position(mirrored, 0.5, 0.5) > 0.9
-    tall = torch.full((3, 40, 90, 3), 0.5)
-    tall[2, 20 + 3], tall[1, 20 + 7] = 0.6, 0.9
-    assert sharpest_position(tall, 0.5, 0.5) > 0.9
+@pytest.mark.parametrize("width, reach", [(90, 4), (300, 4), (1000, 15)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_window_is_3_percent_of_the_width_but_never_under_9_pixels(width, reach, side):
+    columns, rows = (torch.full((3, 40, width, 3), 0.5) for _ in range(2))
+    columns[2, :, width // 2 + side * reach] = rows[2, 20 + side * reach] = 0.6  # just within
+    columns[1, :, width // 2 + side * (reach + 1)] = rows[1, 20 + side * (reach + 1)] = 0.9  # just outside
+    assert sharpest_position(columns, 0.5, 0.5) == sharpest_position(rows, 0.5, 0.5) == 1
 
 
 @pytest.mark.parametrize("energies, position", [((1, 3, 2), 0.5 + 0.5 * 1 / 6), ((2, 3, 1), 0.5 - 0.5 * 1 / 6)])

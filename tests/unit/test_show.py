@@ -78,10 +78,10 @@ def test_the_maps_own_point_is_marked():
 
 
 def test_defocus_is_black_in_focus_blue_in_front_red_behind():
-    made = show_defocus(DefocusMap(torch.tensor([[[-4.0, -1.0, 0.0, 2.0, 3.2]]])))[0, 0]
-    share = torch.tensor([1.0, 0.25, 0.0, 0.5, 0.8])
-    colour = torch.tensor([NEAR, NEAR, FAR, FAR, FAR])
-    hot = torch.tensor([0.3, 0, 0, 0, 0.1])
+    made = show_defocus(DefocusMap(torch.tensor([[[-4.0, -1.0, 0.0, 0.4, 2.0, 3.2]]])))[0, 0]
+    share = torch.tensor([1.0, 0.25, 0.0, 0.1, 0.5, 0.8])
+    colour = torch.tensor([NEAR, NEAR, FAR, FAR, FAR, FAR])
+    hot = torch.tensor([0.3, 0, 0, 0, 0, 0.1])
     assert torch.allclose(made, (share[:, None] * colour + hot[:, None]).clamp(0, 1), atol=1e-6)
     assert show_defocus(DefocusMap(torch.zeros(1, H, W))).abs().max() == 0
 
