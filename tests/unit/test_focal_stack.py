@@ -23,6 +23,10 @@ def test_noise_at_either_end_is_left_out(robust, ends):
     assert stack_disparities(d, 3, robust) == pytest.approx([ends[0], 100, ends[1]])
 
 
+def test_the_share_that_is_left_out_is_rounded_down():
+    assert stack_disparities(torch.arange(200.0).reshape(1, 4, 50), 2, 0.1) == [180, 19]  # 0.1 * 199 = 19.9
+
+
 def test_the_default_leaves_out_a_hundredth():
     d = torch.arange(201.0).reshape(1, 3, 67)
     assert stack_disparities(d, 3) == stack_disparities(d, 3, 0.01)
