@@ -1,4 +1,4 @@
-"""Seconds a step of Genfocus on random FLUX-shaped weights, in one run: python -m dev.bench.genfocus [--help].
+"""Seconds a step of Genfocus on random FLUX-shaped weights, in one run: python -m dev.bench genfocus [--help].
 
 Native, the reference branch by branch, and one plain FLUX pass over as many tokens as native's branches have.
 """
@@ -81,7 +81,3 @@ def main():
         print(f"  {name:28s} {median:8.3f} s   {median / base:5.2f}   by round {min(ratios):.2f} to {max(ratios):.2f}")
     if given.device == "cuda":
         print(f"  peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB (three models' weights together)")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host.schema."""
+"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host schema."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,3 @@ def schema(object_info: dict) -> dict:
 def main():
     with Host() as host, host.client() as client:
         FILE.write_text(json.dumps(schema(client.object_info()), indent=1) + "\n", encoding="ascii")
-
-
-if __name__ == "__main__":
-    main()
