@@ -3,25 +3,15 @@
 import pytest
 import torch
 
-from rackfocus.dev.host.library import use_comfy
-
-use_comfy()
-import folder_paths  # noqa: E402
-
-from rackfocus.nodes.aperture import ApertureShapeMask  # noqa: E402
-from rackfocus.pipelines.image import RefocusError  # noqa: E402
-from rackfocus.pipelines.optics import SHAPES, aperture_from_image, aperture_mask  # noqa: E402
-from rackfocus.tests.pictures import random  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def previews(monkeypatch, tmp_path):
-    monkeypatch.setattr(folder_paths, "temp_directory", str(tmp_path))
+from rackfocus.nodes.aperture import ApertureShapeMask
+from rackfocus.pipelines.image import RefocusError
+from rackfocus.pipelines.optics import SHAPES, aperture_from_image, aperture_mask
+from rackfocus.tests.nodes.scenes import run
+from rackfocus.tests.pictures import random
 
 
 def draw(**widgets):
-    default = {i.id: i.default for i in ApertureShapeMask.GET_SCHEMA().inputs if hasattr(i, "default")}
-    return ApertureShapeMask.execute(**{**default, **widgets}).args[0]
+    return run("ApertureShapeMask", **widgets)[0]
 
 
 def test_at_rest_it_is_a_circle():
@@ -48,6 +38,7 @@ def test_two_blades_are_one_sentence():
 
 
 def test_a_preview_is_shown():
-    default = {i.id: i.default for i in ApertureShapeMask.GET_SCHEMA().inputs if hasattr(i, "default")}
-    default.pop("image", None)
+    default = {
+        i.id: i.default for i in ApertureShapeMask.GET_SCHEMA().inputs if getattr(i, "default", None) is not None
+    }
     assert ApertureShapeMask.execute(**default).ui is not None

@@ -1,32 +1,25 @@
 """RefocusLens and RefocusRack against the functions they call and by hand, at two widths."""
 
+import comfy.utils
 import pytest
 import torch
 
-from rackfocus.dev.host.library import use_comfy
-
-use_comfy()
-import comfy.utils  # noqa: E402
-
-from rackfocus.nodes.lens import RefocusLens, RefocusRack  # noqa: E402
-from rackfocus.pipelines.image import RefocusError  # noqa: E402
-from rackfocus.pipelines.optics import Camera, focus_lens, parse_keyframes, rack_focus, show_defocus, show_focus, zones  # noqa: E402
-from rackfocus.tests.pictures import ramp, random, stripes  # noqa: E402
+from rackfocus.nodes.lens import RefocusRack
+from rackfocus.pipelines.image import RefocusError
+from rackfocus.pipelines.optics import Camera, focus_lens, parse_keyframes, rack_focus, show_defocus, show_focus, zones
+from rackfocus.tests.nodes.scenes import BASE, image, run
+from rackfocus.tests.pictures import ramp, random, stripes
 
 H = 37
 WIDTHS = pytest.mark.parametrize("width", [53, 128])
 
 
-def defaults(node) -> dict:
-    return {i.id: i.default for i in node.GET_SCHEMA().inputs if getattr(i, "default", None) is not None}
-
-
 def lens(depth, **widgets):
-    return RefocusLens.execute(**{**defaults(RefocusLens), "depth": depth, **widgets}).args
+    return run("RefocusLens", depth=depth, **widgets)
 
 
 def rack(depth, **widgets):
-    return RefocusRack.execute(**{**defaults(RefocusRack), "depth": depth, **widgets}).args
+    return run("RefocusRack", depth=depth, **widgets)
 
 
 @WIDTHS
@@ -54,7 +47,7 @@ def test_the_camera_by_hand(width):
 @pytest.mark.parametrize("focus_by", ["point", "mask", "distance", "automatic"])
 @pytest.mark.parametrize("kind, physical", [("inverted", True), ("inverted", False), ("metres", True)])
 def test_the_node_passes_its_widgets_on(width, focus_by, kind, physical):
-    image, depth = random(2, H, width, 3), random(1, 20, 31, low=0.1)
+    picture, depth = random(2, H, width, 3), random(1, 20, 31, low=0.1)
     mask = (ramp(20, 31) > 0.6).float()
     outputs = lens(
         depth,
@@ -74,7 +67,7 @@ def test_the_node_passes_its_widgets_on(width, focus_by, kind, physical):
         far_factor=2.0,
         in_focus_range=0.03,
         focus_mask=mask,
-        image=image,
+        image=picture,
     )
     expected = focus_lens(
         depth,
@@ -90,12 +83,12 @@ def test_the_node_passes_its_widgets_on(width, focus_by, kind, physical):
         near_factor=0.5,
         far_factor=2.0,
         in_focus_range=0.03,
-        image=image,
+        image=picture,
     )
     made = expected.defocus
     assert torch.equal(outputs[0].radius, made.radius)
     point = (0.8, 0.2) if focus_by == "point" else None
-    pictures = (show_focus(image, made, point), show_defocus(made), *zones(made))
+    pictures = (show_focus(picture, made, point), show_defocus(made), *zones(made))
     assert all(torch.equal(a, b) for a, b in zip(outputs[1:6], pictures, strict=True))
     assert outputs[6] == expected.describe()
 
@@ -130,12 +123,12 @@ def test_a_rack_by_hand(width):
 
 @WIDTHS
 def test_the_rack_passes_its_widgets_on(width):
-    image, depth = random(1, H, width, 3), random(1, 20, 31, low=0.1, high=0.95)
+    picture, depth = random(1, H, width, 3), random(1, 20, 31, low=0.1, high=0.95)
     text = "0: 0.2, 0.9; 2: 3m strength=80; 4: 0.8, 0.1"
     scene = {"near_factor": 0.5, "far_factor": 2.0, "in_focus_range": 0.05}
     widgets = {"easing": "ease_in", "strength": 55.0, "frames": 6, **scene}
     limits = {"scene_near": 1.5, "scene_far": 12.0}
-    defocus, info = rack(depth, depth_kind="inverted", keyframes=text, image=image, **limits, **widgets)
+    defocus, info = rack(depth, depth_kind="inverted", keyframes=text, image=picture, **limits, **widgets)
     expected = rack_focus(depth, "inverted", parse_keyframes(text), size=(H, width), near_m=1.5, far_m=12.0, **widgets)
     assert torch.equal(defocus.radius, expected.defocus.radius) and info == expected.describe()
 
@@ -150,6 +143,19 @@ def test_a_clip_sets_the_number_of_frames():
 
 def test_without_an_image_the_maps_have_the_depths_size():
     assert rack(ramp(20, 31), keyframes="1: 0.5, 0.5")[0].radius.shape == (2, 20, 31)
+
+
+def test_a_rack_at_rest_is_the_lens():
+    depth, picture = random(1, 20, 31), random(1, H, 53, 3)
+    one = lens(depth, image=picture, focus_x=0.25, focus_y=0.75)[0]
+    moving, info = rack(depth, image=picture, keyframes="0: 0.25, 0.75")
+    assert torch.equal(moving.radius, one.radius)
+    assert info == f"frame 0: focus disparity {float(one.focus_disparity):.4g}, strength 30"
+
+
+def test_a_rack_makes_one_picture_a_clip():
+    defocus = rack(**BASE["RefocusRack"])[0]
+    assert run("BokehSynthesize", image=image, defocus=defocus, quality="fast")[0].shape == (4, 48, 64, 3)
 
 
 def test_the_bar_counts_the_frames(monkeypatch):

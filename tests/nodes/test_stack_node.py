@@ -3,15 +3,12 @@
 import pytest
 import torch
 
-from rackfocus.dev.host.library import use_comfy
-
-use_comfy()
-from rackfocus.nodes.stack import FocalStackGenerate, SelectFocusFrame, StackFuse  # noqa: E402
-from rackfocus.pipelines.image import RefocusError  # noqa: E402
-from rackfocus.pipelines.optical import fuse_stack, render_stack, stack_disparities  # noqa: E402
-from rackfocus.pipelines.optical.focal_stack import frame_at, sharpest_position  # noqa: E402
-from rackfocus.pipelines.optics import aperture_mask, resize_depth, to_disparity  # noqa: E402
-from rackfocus.tests.pictures import psnr, random, stripes, texture  # noqa: E402
+from rackfocus.pipelines.image import RefocusError
+from rackfocus.pipelines.optical import fuse_stack, render_stack, stack_disparities
+from rackfocus.pipelines.optical.focal_stack import frame_at, sharpest_position
+from rackfocus.pipelines.optics import aperture_mask, resize_depth, to_disparity
+from rackfocus.tests.nodes.scenes import run
+from rackfocus.tests.pictures import psnr, random, stripes, texture
 
 H = 37
 WIDTHS = pytest.mark.parametrize("width", [53, 84])
@@ -19,7 +16,7 @@ WIDTHS = pytest.mark.parametrize("width", [53, 84])
 
 def generate(image, depth, **widgets):
     given = {"frames": 3, "strength": 120.0, "quality": "fast", "highlights": 1.0, "depth_kind": "auto", **widgets}
-    return FocalStackGenerate.execute(image, depth=depth, **given).args
+    return run("FocalStackGenerate", image=image, depth=depth, **given)
 
 
 @WIDTHS
@@ -73,8 +70,7 @@ def test_wrong_input_is_one_sentence(depth, widgets, said):
 
 
 def select(stack, **widgets):
-    given = {"select_by": "position", "position": 0.5, "focus_x": 0.5, "focus_y": 0.5, "blend": True, **widgets}
-    return SelectFocusFrame.execute(stack, **given).args
+    return run("SelectFocusFrame", stack=stack, **widgets)
 
 
 @pytest.mark.parametrize("position, index", [(0.0, 0), (0.1, 0), (0.15, 1), (0.25, 1), (0.5, 2), (0.8, 3), (1.0, 4)])
@@ -110,7 +106,7 @@ def test_alpha_is_dropped_from_a_frame():
 @pytest.mark.parametrize("method", ["average", "depth"])
 def test_fuse_takes_the_frames_from_first_to_last(first, last, kept, method):
     stack = random(5, 48, 70, 3)
-    outputs = StackFuse.execute(stack, method=method, first=first, last=last, align=False).args
+    outputs = run("StackFuse", stack=stack, method=method, first=first, last=last)
     expected = fuse_stack(stack, method=method, first=kept.start, last=kept.stop - 1)
     assert torch.equal(outputs[0], expected.image)
     assert torch.equal(outputs[1], expected.order) and torch.equal(outputs[2], expected.confidence)
