@@ -65,9 +65,8 @@ def focus_automatic(disparity: Tensor) -> Tensor:
     80th percentile of disparity over the central third of the width and height.
     """
     b, h, w = disparity.shape
-    mid = disparity[:, h // 3 : max(h // 3 + 1, h - h // 3), w // 3 : max(w // 3 + 1, w - w // 3)].reshape(b, -1)
-    k = max(1, round(0.8 * mid.shape[1]))
-    return mid.kthvalue(k, dim=1).values
+    middle = disparity[:, h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(b, -1)
+    return middle.kthvalue(round(0.8 * middle.shape[1]), dim=1).values
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,9 @@ def focus_lens(
         picture = grey[..., None].expand(-1, -1, -1, 3)
     else:
         picture = check_image(image)
-        disparity, picture = _one_each(resize_depth(disparity, *picture.shape[1:3]), picture)
+        count = max(disparity.shape[0], picture.shape[0])
+        disparity = match_batch(resize_depth(disparity, *picture.shape[1:3]), count, "depth")
+        picture = match_batch(picture, count, "image", "depth")
     focus = _focus(disparity, kind, by, point, mask, metres, near_m, far_m)
     width = disparity.shape[-1]
     if camera:
@@ -159,13 +160,6 @@ def focus_lens(
         focus_point=point if by == "point" else None,
     )
     return Focused(defocus, focus.tolist(), picture, kind, camera)
-
-
-def _one_each(disparity: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps and pictures in equal number: one serves all, whichever it is."""
-    maps, pictures = disparity.shape[0], picture.shape[0]
-    disparity = match_batch(disparity, pictures if maps == 1 else max(maps, pictures), "depth")
-    return disparity, match_batch(picture, disparity.shape[0], "image", "depth")
 
 
 def _focus(disparity, kind, by, point, mask, metres, near_m, far_m) -> Tensor:

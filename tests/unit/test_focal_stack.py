@@ -179,6 +179,18 @@ def test_the_window_is_3_percent_of_the_width_but_never_under_9_pixels(width, re
     assert sharpest_position(columns, 0.5, 0.5) == sharpest_position(rows, 0.5, 0.5) == 1
 
 
+def test_the_window_holds_the_first_and_the_last_row_and_column():
+    for x, y, line in (
+        (0.5, 0.0, (0,)),
+        (0.5, 1.0, (39,)),
+        (0.0, 0.5, (slice(None), 0)),
+        (1.0, 0.5, (slice(None), 89)),
+    ):
+        stack = torch.full((3, 40, 90, 3), 0.5)
+        stack[(2, *line)] = 0.6
+        assert sharpest_position(stack, x, y) == 1
+
+
 @pytest.mark.parametrize("energies, position", [((1, 3, 2), 0.5 + 0.5 * 1 / 6), ((2, 3, 1), 0.5 - 0.5 * 1 / 6)])
 def test_a_parabola_refines_between_frames(energies, position):
     # log energy e, so an amplitude of exp(e / 2): the parabola through (-1, a), (0, b), (1, c) peaks at

@@ -66,6 +66,8 @@ def test_a_mask_takes_the_median_of_what_is_more_than_half_white():
     assert focus_at_mask(d, mask).tolist() == [2, 50]
     with pytest.raises(RefocusError, match="focus mask is empty"):
         focus_at_mask(d, mask * torch.tensor([1.0, 0.5])[:, None, None])
+    with pytest.raises(ValueError):
+        focus_at_mask(d, mask[:1])
 
 
 def test_a_distance_is_its_inverse():
@@ -145,6 +147,16 @@ def test_a_distance_in_a_metric_map_needs_no_scene():
     made = focus_lens(ramp(H, W, 1, 9), "metres", by="distance", metres=4.0, near_m=-1, far_m=-2)
     assert float(made.defocus.focus_disparity) == 0.25
     assert torch.allclose(made.defocus.radius, 0.03 * W * (0.25 - 1 / ramp(H, W, 1, 9)), atol=1e-6)
+
+
+def test_the_defaults_are_those_of_the_node():
+    d = random(1, H, W)
+    expected = focus_lens(
+        d, "disparity", by="point", point=(0.5, 0.5), strength=30, near_factor=1, far_factor=1, in_focus_range=0
+    )
+    made = focus_lens(d)
+    assert torch.equal(made.defocus.radius, expected.defocus.radius) and made.defocus.focus_point == (0.5, 0.5)
+    assert focus_lens(d, by="distance").focus == [pytest.approx((1 / 2 - 1 / 10) / (1 - 1 / 10))]
 
 
 def test_point_mask_and_automatic_are_the_functions_of_that_name():
