@@ -8,8 +8,9 @@ import comfy.sample
 import comfy.samplers
 import torch
 
-from rackfocus.nodes.flux.hook import attach, with_conditions
+from rackfocus.nodes.flux.hook import with_conditions
 from rackfocus.nodes.flux.lora import lora_patcher
+from rackfocus.nodes.genfocus.prepare import attach
 from rackfocus.pipelines.flux.sampling import sigmas
 from rackfocus.pipelines.genfocus import architecture_of, pack, unpack
 

@@ -296,7 +296,7 @@ def test_previews_and_one_bar_for_all_frames(model, monkeypatch):
 
 def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeypatch):
     before, calls = deblur(model), []
-    import rackfocus.nodes.genfocus.forward as forward
+    import rackfocus.nodes.flux.forward as forward
 
     real = mm.throw_exception_if_processing_interrupted
 

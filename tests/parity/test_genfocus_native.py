@@ -15,8 +15,9 @@ from diffusers import FluxTransformer2DModel
 from rackfocus.dev.tiny import native_flux as native
 from rackfocus.nodes.flux import model as flux_check
 from rackfocus.nodes.flux.forward import OVERRIDE
-from rackfocus.nodes.flux.hook import attach, with_conditions
+from rackfocus.nodes.flux.hook import with_conditions
 from rackfocus.nodes.flux.lora import LoraWeights
+from rackfocus.nodes.genfocus.prepare import attach
 from rackfocus.pipelines.genfocus import (
     BOKEH,
     DEBLUR,
@@ -242,7 +243,7 @@ def test_every_public_tensor_has_its_place_in_a_full_size_flux():
     """On the meta device: the fused layers exist, their sizes fit, and every adapted layer is in one of them."""
     with torch.device("meta"):
         big = FluxTransformer2DModel(guidance_embeds=True)
-        lora = {m: LowRank(torch.empty(64, a), torch.empty(b, 64)) for m, (a, b) in FLUX_1.adapted().items()}
+        lora = {m: LowRank(torch.empty(64, a), torch.empty(b, 64)) for m, (a, b) in FLUX_1.lora_layers().items()}
         flux = native.stock_model(big, weights=False).model.diffusion_model
         weights = LoraWeights(lora, flux_check.require_flux(flux))
     assert sum(p.numel() for p in weights.parameters()) == sum(x.numel() for m in lora.values() for x in (m.down, m.up))

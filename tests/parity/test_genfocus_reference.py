@@ -258,7 +258,7 @@ def test_a_transformer_from_its_folder(transformer, tmp_path):
 def public_layout():
     return {
         f"transformer.{m}.lora_{ab}.weight": shape
-        for m, (n_in, n_out) in FLUX_1.adapted().items()
+        for m, (n_in, n_out) in FLUX_1.lora_layers().items()
         for ab, shape in (("A", (64, n_in)), ("B", (n_out, 64)))
     }
 

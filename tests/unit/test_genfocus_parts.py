@@ -8,16 +8,7 @@ import torch
 from rackfocus.pipelines.flux.architecture import fused_layers
 from rackfocus.pipelines.flux.blocks import sees
 from rackfocus.pipelines.flux.sampling import sigmas, time_shift
-from rackfocus.pipelines.flux.tokens import (
-    Rows,
-    blend,
-    pad_to_tokens,
-    position_ids,
-    query_groups,
-    starts,
-    tiles,
-    use_tiles,
-)
+from rackfocus.pipelines.flux.tokens import Rows, by_tiles, pad_to_tokens, position_ids, starts, use_tiles
 from rackfocus.pipelines.genfocus import FLUX_1, pack, unpack
 from rackfocus.pipelines.genfocus.setups import defocus_image
 
@@ -47,14 +38,11 @@ def test_when_tiles_are_used():
 
 def test_blending_keeps_what_the_tiles_agree_on():
     whole = torch.randn(2, 34, 60, 4, generator=torch.Generator().manual_seed(0))
-    parts = (((y, x), whole[:, y, x]) for y, x in tiles(34, 60))
-    assert torch.allclose(blend(tuple(whole.shape), parts, whole), whole, atol=1e-5)
+    assert torch.allclose(by_tiles(lambda y, x: whole[:, y, x], whole), whole, atol=1e-5)
 
 
 def test_a_tiles_middle_outweighs_anothers_rim():
-    at = tiles(32, 60)
-    parts = ((a, torch.full((1, 32, a[1].stop - a[1].start, 1), float(i))) for i, a in enumerate(at))
-    row = blend((1, 32, 60, 1), parts, torch.zeros(()))[0, 16, :, 0]
+    row = by_tiles(lambda y, x: torch.full((1, 32, 32, 1), float(x.start > 0)), torch.zeros(1, 32, 60, 1))[0, 16, :, 0]
     assert row[:28].eq(0).all() and row[32:].eq(1).all()
     assert (row[28:32].diff() > 0).all() and torch.allclose(row[28:32] + row[28:32].flip(0), torch.ones(4))
 
@@ -86,7 +74,7 @@ def test_groups_of_queries_follow_the_rule(conditions, mutual):
     sizes = [2, 3, *conditions]  # text, noise, conditions
     owner = [i for i, n in enumerate(sizes) for _ in range(n)]
     seen = torch.zeros(len(owner), len(owner), dtype=torch.bool)
-    for asks, ranges in query_groups(5, conditions, mutual):
+    for asks, ranges in Rows(2, 3, tuple(conditions), (0,) * len(conditions)).query_groups(mutual):
         for r in ranges:
             assert not seen[asks, r].any()  # no key twice
             seen[asks, r] = True
@@ -94,18 +82,18 @@ def test_groups_of_queries_follow_the_rule(conditions, mutual):
 
 
 def test_every_adapted_layer_has_one_place_in_the_fused_names():
-    adapted, fused = FLUX_1.adapted(), fused_layers(FLUX_1)
-    parts = [p.module for parts in fused.values() for p in parts]
+    adapted, fused = FLUX_1.lora_layers(), fused_layers(FLUX_1)
+    parts = [p.layer for parts in fused.values() for p in parts]
     assert sorted(parts) == sorted(adapted)
     for parts in fused.values():
-        ends = [p.start + adapted[p.module][1] for p in parts]
+        ends = [p.start + adapted[p.layer][1] for p in parts]
         assert [p.start for p in parts] == [0, *ends[:-1]]  # side by side
-        assert len({adapted[p.module][0] for p in parts}) == 1  # one input
+        assert len({adapted[p.layer][0] for p in parts}) == 1  # one input
 
 
 def test_rows_of_one_lora_are_one_range():
     rows = Rows(7, 10, (4, 4, 4), (0, 0, 1))
-    assert rows.adapted == [(10, 18, 0), (18, 22, 1)]
-    assert rows.modulated(int, False) == [(0, 10, 0), (10, 18, 1), (18, 22, 2)]
-    assert rows.modulated(int, True) == [(0, 17, 0), (17, 25, 1), (25, 29, 2)]
-    assert Rows(7, 10, (4, 4, 4), (0, 1, 0)).adapted == [(10, 14, 0), (14, 18, 1), (18, 22, 0)]
+    assert rows.condition_ranges == [(10, 18, 0), (18, 22, 1)]
+    assert rows.modulation_ranges(int, False) == [(0, 10, 0), (10, 18, 1), (18, 22, 2)]
+    assert rows.modulation_ranges(int, True) == [(0, 17, 0), (17, 25, 1), (25, 29, 2)]
+    assert Rows(7, 10, (4, 4, 4), (0, 1, 0)).condition_ranges == [(10, 14, 0), (14, 18, 1), (18, 22, 0)]
