@@ -97,14 +97,12 @@ def double_block(block: nn.Module, name: str, branches: list[Branch], mutual: bo
     """Attention, then an MLP; text by weights of its own. Changes the branches' x in place."""
     attn, mods, qkv = block.attn, [], []
     for i, b in enumerate(branches):
-        if i == TEXT:
-            mods.append(b.modulation(f"{name}.norm1_context", block.norm1_context, 6))
-            shift, scale = mods[-1][:2]
-            qkv.append(b.text_qkv(attn, block.norm1_context.norm(b.x) * (1 + scale) + shift))
-        else:
-            mods.append(b.modulation(f"{name}.norm1", block.norm1, 6))
-            shift, scale = mods[-1][:2]
-            qkv.append(b.qkv(name, attn, block.norm1.norm(b.x) * (1 + scale) + shift))
+        norm = "norm1_context" if i == TEXT else "norm1"
+        mod = b.modulation(f"{name}.{norm}", getattr(block, norm), 6)
+        shift, scale = mod[:2]
+        x = getattr(block, norm).norm(b.x) * (1 + scale) + shift
+        mods.append(mod)
+        qkv.append(b.text_qkv(attn, x) if i == TEXT else b.qkv(name, attn, x))
     for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(qkv, mutual), strict=True)):
         _, _, gate, mlp_shift, mlp_scale, mlp_gate = mod
         if i == TEXT:
