@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...image.filters import fft_size, window_max, window_mean
 from ...image.light import decode_srgb
-from ...image.progress import Clock
+from ...image.progress import Counter
 from ...optics.aperture import aperture_kernel
 from .lens import Field, Lens
 
@@ -161,7 +161,7 @@ def gather_highlights(light: Tensor, radius: Tensor) -> Highlights:
 
 
 def add_highlights(
-    out: Tensor, highlights: Highlights, visible: Tensor, lens: Lens, field: Field, clock: Clock
+    out: Tensor, highlights: Highlights, visible: Tensor, lens: Lens, field: Field, counter: Counter
 ) -> None:
     """Add highlights to out [H, W, 3], each spread over the image of the aperture at its radius.
 
@@ -190,7 +190,7 @@ def add_highlights(
                 image = image * pupil / (kernel * pupil).sum().clamp(min=1e-9)
             # In front of the focal plane the aperture's image is turned by 180 degrees.
             _add_images(out, x[members], y[members], light, image.flip(0, 1) if radius < 0 else image)
-        clock.to(clock.done)  # no lens point more, but the caller may cancel
+        counter.to(counter.done)  # no lens point more, but the caller may cancel
 
 
 def sort_by_radius(radius: Tensor) -> dict[int, tuple[Tensor, Tensor]]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...image.checks import RefocusError, check_image, match_batch, size_of
 from ...image.light import decode_srgb, encode_srgb
-from ...image.progress import Clock
+from ...image.progress import Counter
 from ...optics.aperture import check_aperture
 from ...optics.lens import DefocusMap
 from .highlights import HIGHLIGHT_GAIN, add_highlights, find_clipped_highlights, gather_highlights, split_highlights
@@ -65,11 +65,11 @@ def render_bokeh(
     mask = check_aperture(aperture).to(image.device)
     camera = _Camera(make_lens(mask, SAMPLES[quality], spherical, cats_eye), chromatic, linear, highlights)
     plans = [camera.plan(r) for r in radius]
-    clock = Clock(progress, camera.ticks * sum(len(plan) for plan in plans))
+    counter = Counter(progress, camera.ticks * sum(len(plan) for plan in plans))
     out = torch.empty_like(image)
     for i, plan in enumerate(plans):
         behind = None if background is None else background[i]
-        out[i] = camera.photograph(image[i], radius[i], behind, plan, clock)
+        out[i] = camera.photograph(image[i], radius[i], behind, plan, counter)
     return out
 
 
@@ -121,7 +121,7 @@ class _Camera:
 
     @property
     def ticks(self) -> int:
-        """Of the clock, to a tile: one for each lens point, for each group of channels that is rendered by itself."""
+        """Of the counter, to a tile: one for each lens point, for each group of channels that is rendered by itself."""
         return len(self.lens.points) * (2 if self.chromatic > 0 else 1)
 
     def plan(self, radius: Tensor) -> list[Tile]:
@@ -129,11 +129,11 @@ class _Camera:
         return tiles(*radius.shape, self._largest(radius))
 
     def photograph(
-        self, image: Tensor, radius: Tensor, background: Tensor | None, plan: list[Tile], clock: Clock
+        self, image: Tensor, radius: Tensor, background: Tensor | None, plan: list[Tile], counter: Counter
     ) -> Tensor:
         """image and background [H, W, 3] in the picture's encoding, radius [H, W] -> [H, W, 3]."""
         if self._largest(radius) < _SHARP:
-            clock.to(clock.done + self.ticks * len(plan))
+            counter.to(counter.done + self.ticks * len(plan))
             return image
         decode = (lambda x: x) if self.linear else decode_srgb
         clipped = None if self.linear else find_clipped_highlights(image, self.highlight_gain)
@@ -146,7 +146,7 @@ class _Camera:
             core = tile.core.within(tile.picture)
             source, photo = image[core], torch.empty_like(image[core])
             for channels, r_channels in radius_of_channels(r, self.chromatic):
-                photo[..., channels] = render_tile(light, r_channels, self.lens, tile, behind, clock)[..., channels]
+                photo[..., channels] = render_tile(light, r_channels, self.lens, tile, behind, counter)[..., channels]
             tolerance = SAME * (1 + source.abs()) if self.linear else SAME
             photo = photo if self.linear else encode_srgb(photo)
             out[core] = torch.where((photo - source).abs() <= tolerance, source, photo)
@@ -170,13 +170,13 @@ def radius_of_channels(radius: Tensor, chromatic: float) -> list[tuple[tuple[int
 
 
 def render_tile(
-    light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, clock: Clock
+    light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, counter: Counter
 ) -> Tensor:
     """light [h, w, 3] linear, radius [h, w] and background over the tile's `known` window -> its core [H, W, 3]."""
-    done, samples = clock.done + len(lens.points), len(lens.points)
+    done, samples = counter.done + len(lens.points), len(lens.points)
     seen, core = tile.seen.within(tile.known), tile.core.within(tile.seen)
     if float(radius[seen].abs().max()) < _SHARP:
-        clock.to(done)
+        counter.to(done)
         return light[seen][core]
     scene, shining = split_highlights(light, radius)
     points = build_points(scene, radius, background, (tile.known.left, tile.known.top))
@@ -184,9 +184,9 @@ def render_tile(
     # Beyond its frame the picture is taken to go on, but no highlight of its edge is taken to.
     shining = shining[seen] * tile.in_frame(light.device)[..., None]
     highlights = gather_highlights(shining, radius[seen])
-    exposed, visible = render_views(points, tile.seen.height, tile.seen.width, lens, tile.field, highlights, clock)
+    exposed, visible = render_views(points, tile.seen.height, tile.seen.width, lens, tile.field, highlights, counter)
     out = exposed[..., :3] / exposed[..., 3:].clamp(min=1e-6)
-    add_highlights(out, highlights, visible, lens, tile.field, clock)
+    add_highlights(out, highlights, visible, lens, tile.field, counter)
     return out[core]
 
 

@@ -11,7 +11,7 @@ Convention: p is (x right, y down) in units of the blur radius; the smaller the 
 import torch
 from torch import Tensor
 
-from ...image.progress import Clock
+from ...image.progress import Counter
 from .highlights import Highlights
 from .lens import Field, Lens
 from .surfaces import PARALLAX, Points
@@ -24,12 +24,12 @@ _PLASTIC = (0.7548776662466927, 0.5698402909980532)
 
 
 def render_views(
-    points: Points, height: int, width: int, lens: Lens, field: Field, highlights: Highlights, clock: Clock
+    points: Points, height: int, width: int, lens: Lens, field: Field, highlights: Highlights, counter: Counter
 ) -> tuple[Tensor, Tensor]:
     """Points of a window height x width, which lies at `field` in the picture, seen through the lens.
 
     Returns (exposed [H, W, 4], visible [L, N] uint8): the sum of weighted light with the weight that hit anything,
-    and from which lens points nothing occludes each of the highlights. clock.tick() is called once per lens point.
+    and from which lens points nothing occludes each of the highlights. counter.tick() is called once per lens point.
     """
     points = points.opaque_first()
     z_buffer = _ZBuffer(points, height, width, field)
@@ -40,7 +40,7 @@ def render_views(
         nearest = z_buffer.look_from(i, p)
         visible[:, i] = spots.pass_by(z_buffer, p)
         film.expose(nearest, i, p)
-        clock.tick()
+        counter.tick()
     return film.light.view(height, width, 4), visible
 
 
