@@ -14,7 +14,7 @@ from rackfocus.nodes.learn2refocus.models import SvdParts, load_parts, load_unet
 from rackfocus.nodes.learn2refocus.run import conditioning, decode, embed, encode, run
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
-from rackfocus.pipelines.learn2refocus.unet_file import FINE_EPS, fine_norms, renamed
+from rackfocus.pipelines.learn2refocus.unet_file import FINE_EPS, comfy_names, fine_norms
 from rackfocus.tests.parity.golden import TOLERANCE, error
 from rackfocus.tests.parity.golden_svd import GIVEN, OURS
 
@@ -134,7 +134,7 @@ def test_every_weight_of_a_full_size_unet_has_its_place():
     """On the meta device: 1428 names become those of the host's model, one to one, shapes right, none left."""
     with torch.device("meta"):
         weights = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14).state_dict()
-        names = renamed(weights)
+        names = comfy_names(weights)
         moved = {new: weights[old] for old, new in names.items()}
         config = comfy.model_detection.model_config_from_unet(moved, "")
         config.set_inference_dtype(torch.float32, None)
@@ -148,7 +148,7 @@ def test_norms_have_the_eps_of_diffusers(model):
     with torch.device("meta"):
         unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20), num_frames=14)
     for source, count in ((unet, 72), (OURS.unet, None)):
-        names = renamed(source.state_dict())
+        names = comfy_names(source.state_dict())
         eps = {
             new.removesuffix(".weight"): source.get_submodule(old.removesuffix(".weight")).eps
             for old, new in names.items()
@@ -247,8 +247,6 @@ def test_missing_and_wrong_parts_are_said(parts, written, tensors):
 
 def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
     """The second block of the first step: no step is waited for."""
-    import rackfocus.nodes.learn2refocus.sample as module
-
     real, calls = mm.throw_exception_if_processing_interrupted, []
 
     def check():
@@ -257,7 +255,7 @@ def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
             mm.interrupt_current_processing()
         real()
 
-    monkeypatch.setattr(module.mm, "throw_exception_if_processing_interrupted", check)
+    monkeypatch.setattr(mm, "throw_exception_if_processing_interrupted", check)
     steps = []
     with pytest.raises(mm.InterruptProcessingException):
         native.generate(parts.model, *inputs(), 0, steps=3, guidance=1.5, callback=lambda *a: steps.append(a))

@@ -19,8 +19,8 @@ from rackfocus.pipelines.learn2refocus import (
     photo_to_stack,
     place,
 )
-from rackfocus.pipelines.learn2refocus.inputs import shrink
-from rackfocus.pipelines.learn2refocus.reference import decode, decode_signed, encode, guided, velocity
+from rackfocus.pipelines.learn2refocus.inputs import clip_square
+from rackfocus.pipelines.learn2refocus.reference import decode, decode_signed, encode, guided_velocity, velocity
 from rackfocus.pipelines.learn2refocus.sampling import sigmas
 from rackfocus.tests.parity.golden import TOLERANCE, error
 from rackfocus.tests.parity.golden_svd import GIVEN, OURS
@@ -74,7 +74,7 @@ def test_the_schedule_is_that_of_the_published_scheduler(steps):
 @pytest.mark.parametrize("size", [(64, 64), (320, 192), (576, 832), (224, 448)])
 def test_clip_sees_what_diffusers_shows_it(size):
     x = random(1, 3, *size) * 2 - 1
-    assert error(shrink(x), published._resize_with_antialiasing(x, (224, 224))) < 1e-6
+    assert error(clip_square(x), published._resize_with_antialiasing(x, (224, 224))) < 1e-6
 
 
 def test_clip_input_as_released_and_corrected():
@@ -113,7 +113,7 @@ def test_the_negative_branch_has_neither_embedding_nor_conditioning(inputs):
     v = velocity(OURS.unet, noise, frames, embed, 2.0)
     empty = velocity(OURS.unet, noise, frames * 0, embed * 0, 2.0)
     half_empty = velocity(OURS.unet, noise, frames, embed * 0, 2.0)
-    assert error(guided(OURS.unet, noise, frames, embed, 2.0, 1.5), empty + 1.5 * (v - empty)) < 1e-6
+    assert error(guided_velocity(OURS.unet, noise, frames, embed, 2.0, 1.5), empty + 1.5 * (v - empty)) < 1e-6
     assert error(half_empty, empty) > 100 * TOLERANCE
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import dioptres_at, position_at
-from rackfocus.pipelines.learn2refocus.unet_file import SVD, Layout, check_unet, layout_of, renamed
+from rackfocus.pipelines.learn2refocus.unet_file import SVD, Layout, check_unet, comfy_names, layout_of
 
 SMALL = Layout((32, 64, 96), (False, True, True), 3, 40, 24)
 
@@ -23,7 +23,7 @@ def test_a_layout_is_read_from_its_own_tensors(layout):
 
 @pytest.mark.parametrize("layout", [SVD, SMALL])
 def test_names_stay_apart(layout):
-    names = renamed(layout.tensors())
+    names = comfy_names(layout.tensors())
     assert set(names) == set(layout.tensors()) and len(set(names.values())) == len(names)
     assert {n.split(".")[0] for n in names.values()} == {
         "input_blocks",
@@ -51,7 +51,7 @@ def test_names_stay_apart(layout):
     ],
 )
 def test_names_of_the_full_size_unet(old, new):
-    assert renamed(SVD.tensors())[old] == new
+    assert comfy_names(SVD.tensors())[old] == new
 
 
 def without(pattern, tensors):
@@ -68,11 +68,11 @@ TO_K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
         (
             {
                 f"model.diffusion_model.{n}": s
-                for n, s in zip(renamed(SVD.tensors()).values(), SVD.tensors().values(), strict=True)
+                for n, s in zip(comfy_names(SVD.tensors()).values(), SVD.tensors().values(), strict=True)
             },
             "Stable Video Diffusion itself",
         ),
-        (dict.fromkeys(renamed(SVD.tensors()).values(), (1,)), "img2vid or xt.*not told apart"),
+        (dict.fromkeys(comfy_names(SVD.tensors()).values(), (1,)), "img2vid or xt.*not told apart"),
         ({**IMAGE_UNET, TO_K: (320, 768)}, r"single pictures \(Stable Diffusion 1\)"),
         ({**IMAGE_UNET, TO_K: (640, 2048)}, r"single pictures \(SDXL\)"),
         ({"model.diffusion_model.input_blocks.1.0.in_layers.0.weight": (320,)}, "a Stable Diffusion model for single"),
@@ -98,6 +98,6 @@ def test_a_wrong_file_is_named_in_one_sentence(tensors, said):
     assert text.startswith("chosen.safetensors ") and "\n" not in text and len(text) < 300
 
 
-def test_an_unknown_weight_cannot_be_renamed():
+def test_an_unknown_weight_cannot_be_comfy_names():
     with pytest.raises(RefocusError, match=r"loose\.weight is not a weight"):
-        renamed(["loose.weight"])
+        comfy_names(["loose.weight"])
