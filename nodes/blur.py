@@ -82,14 +82,14 @@ class DeblurAiF(io.ComfyNode):
                 io.Image.Output(tooltip="Same size and count as the image."),
                 DefocusMapType.Output(
                     display_name="defocus",
-                    tooltip=noted("deblur", "output", "The blur that was given, or estimated from the photo."),
+                    tooltip="The blur that was given, or estimated from the photo: where the engine does not need it, "
+                    "from a copy of at most 0.25 megapixel.",
                 ),
             ],
         )
 
     @classmethod
     def execute(cls, image, strength, model=None, defocus=None, aperture=None, **options) -> io.NodeOutput:
-        deblur = need(model, "deblur")
-        return io.NodeOutput(
-            *deblur(check_image(image), strength=strength, defocus=defocus, aperture=aperture, **options)
-        )
+        image = check_image(image)
+        sharp, blur = need(model, "deblur")(image, strength=strength, defocus=defocus, aperture=aperture, **options)
+        return io.NodeOutput(sharp, need(None, "estimate")(image) if blur is None else blur)

@@ -28,9 +28,15 @@ _MODULES = ("optical", "genfocus", "learn2refocus")
 
 # What a model may be asked for, as a sentence says it. The keywords that a node hands on beside the engine's options:
 #   bokeh(image, defocus, *, aperture, background) -> image
-#   deblur(image, *, strength, defocus, aperture) -> (image, DefocusMap)
+#   deblur(image, *, strength, defocus, aperture) -> (image, DefocusMap or None: not needed, hence not estimated)
 #   stack(image, *, depth, aperture) -> (stacks, positions, info)
-TASKS = {"bokeh": "blur a picture", "deblur": "sharpen a photo", "stack": "make a focal stack"}
+#   estimate(image) -> DefocusMap, coarse and soon
+TASKS = {
+    "bokeh": "blur a picture",
+    "deblur": "sharpen a photo",
+    "stack": "make a focal stack",
+    "estimate": "estimate the blur of a photo",
+}
 
 
 class Engine(Protocol):

@@ -8,6 +8,7 @@ from ..pipelines.optical import (
     HIGHLIGHT_GAIN,
     SAMPLES,
     deblur,
+    estimate_coarse,
     estimate_defocus,
     render_bokeh,
     render_stack,
@@ -87,6 +88,7 @@ def options() -> dict[str, list]:
             ),
         ],
         "deblur": [],
+        "estimate": [],
         "stack": [
             io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
             io.Float.Input(
@@ -122,7 +124,7 @@ def why_not() -> str | None:
 
 
 def load() -> RefocusModel:
-    return RefocusModel(NAME, {"bokeh": _bokeh, "deblur": _deblur, "stack": _stack})
+    return RefocusModel(NAME, {"bokeh": _bokeh, "deblur": _deblur, "stack": _stack, "estimate": _estimate})
 
 
 def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
@@ -144,6 +146,10 @@ def _deblur(image, *, strength, defocus, aperture):
     defocus = to_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
     out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
     return from_device(out), from_device(defocus)
+
+
+def _estimate(image):
+    return from_device(estimate_coarse(to_device(image), progress=progress_bar()))
 
 
 def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):

@@ -3,9 +3,8 @@
 from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
-from ...pipelines.optical import estimate_coarse
 from ...weights.manifest import weight_files
-from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, progress_bar, to_device
+from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, to_device
 from .models import GenfocusModels, load_models
 from .nodes import GenfocusConditioning
 from .prepare import prepare_bokeh, prepare_deblur, run
@@ -16,10 +15,7 @@ PURPOSE = "all-in-focus and bokeh by FLUX.1-dev with LoRAs"
 NODES = (GenfocusConditioning,)
 NOTES = {
     "bokeh": {"model": "genfocus leaves quality, highlights, the lens's character and background aside."},
-    "deblur": {
-        "aperture": "genfocus needs none.",
-        "output": "With genfocus it is estimated from a copy of at most 0.25 megapixel.",
-    },
+    "deblur": {"aperture": "genfocus needs none."},
 }
 LORAS = ("deblur_lora", "bokeh_lora", "aperture_lora")
 
@@ -119,8 +115,6 @@ def _deblur(
     tiling="auto",
 ):
     image = to_device(image)
-    # Genfocus itself needs no defocus map: a coarse one is enough for whoever takes it from the output.
-    defocus = to_device(defocus) if defocus else estimate_coarse(image, progress=progress_bar())
     prepared = prepare_deblur(
         models,
         image,
@@ -130,4 +124,4 @@ def _deblur(
         tiling=tiling,
     )
     out = run(prepared, models.vae, image.shape[1:3], steps=steps or DEBLUR.steps, seed=seed).to(image)
-    return from_device(image + strength * (out - image)), from_device(defocus)
+    return from_device(image + strength * (out - image)), defocus
