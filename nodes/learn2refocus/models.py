@@ -16,7 +16,7 @@ LOADER = "of ImageOnlyCheckpointLoader (svd.safetensors)"
 
 
 @dataclass(frozen=True)
-class SvdParts:
+class SvdModels:
     """model: MODEL of the fine-tuned UNet; clip_vision, vae: those of Stable Video Diffusion, untouched."""
 
     model: Any
@@ -24,8 +24,8 @@ class SvdParts:
     vae: Any
 
 
-def load_parts(path: str, clip_vision, vae) -> SvdParts:
-    """path: of the UNet in diffusers' format. Raises RefocusError for wrong or missing parts."""
+def load_models(path: str, clip_vision, vae) -> SvdModels:
+    """path: of the UNet in diffusers' format. Raises RefocusError where one is wrong or missing."""
     for name, given in (("CLIP_VISION", clip_vision), ("VAE", vae)):
         if given is None:
             raise RefocusError(
@@ -38,7 +38,7 @@ def load_parts(path: str, clip_vision, vae) -> SvdParts:
             "the VAE has no layers in time, but SVD's video VAE is needed: connect the VAE "
             f"{LOADER} to LoadRefocusModel."
         )
-    return SvdParts(load_unet(path), clip_vision, vae)
+    return SvdModels(load_unet(path), clip_vision, vae)
 
 
 def load_unet(path: str):

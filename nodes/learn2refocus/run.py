@@ -4,9 +4,6 @@ from collections.abc import Iterator
 
 import comfy.model_management as mm
 import comfy.sample
-import comfy.samplers
-import comfy.utils
-import latent_preview
 import torch
 from torch import Tensor
 
@@ -26,14 +23,15 @@ from ...pipelines.learn2refocus.inputs import (
 from ...pipelines.learn2refocus.sampling import sigmas
 from ...pipelines.optics import resolve_kind, to_disparity
 from ..host import from_device
-from .models import LOADER, SvdParts
+from ..sampling import Report, sample
+from .models import LOADER, SvdModels
 from .widgets import AUTOMATIC, TRAINED
 
 METRIC = ("metres", "inverse_metres")
 
 
 def generate_stacks(
-    parts: SvdParts,
+    models: SvdModels,
     image: Tensor,
     depth,
     depth_kind: str,
@@ -54,7 +52,7 @@ def generate_stacks(
     image = from_device(image)
     small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
     made = run(
-        parts,
+        models,
         small,
         positions,
         steps=steps,
@@ -98,7 +96,7 @@ def _distance(position: int) -> str:
 
 
 def run(
-    parts: SvdParts,
+    models: SvdModels,
     image: Tensor,
     positions: list[int],
     *,
@@ -113,15 +111,15 @@ def run(
     One image may have several positions, and each gives a stack. Noise as KSampler makes it from the seed for the whole
     batch of images. chunk: frames decoded at a time.
     """
-    context = parts.model.model.model_config.unet_config["context_dim"]
-    embeds = torch.cat([embed(parts.clip_vision, one[None], context, corrected=corrected_clip) for one in image])
-    latents = torch.cat([encode(parts.vae, one[None]) for one in image])
+    context = models.model.model.model_config.unet_config["context_dim"]
+    embeds = torch.cat([embed(models.clip_vision, one[None], context, corrected=corrected_clip) for one in image])
+    latents = torch.cat([encode(models.vae, one[None]) for one in image])
     noise = comfy.sample.prepare_noise(latents.repeat_interleave(POSITIONS, 0), seed).split(POSITIONS)
-    report = Report(parts.model, len(positions) * (steps + POSITIONS))
+    report = Report(models.model, len(positions) * (steps + POSITIONS))
     for n, position in enumerate(positions):
         i = n if len(image) > 1 else 0
-        samples = sample(
-            parts.model,
+        samples = sample_stack(
+            models.model,
             noise[i],
             latents[i : i + 1],
             embeds[i : i + 1],
@@ -129,9 +127,9 @@ def run(
             steps=steps,
             guidance=guidance,
             seed=seed,
-            callback=report.step,
+            report=report,
         )
-        yield decode(parts.vae, samples, chunk, report.advance)
+        yield decode(models.vae, samples, chunk, report.advance)
 
 
 def embed(clip_vision, image: Tensor, context: int, *, corrected: bool = False) -> Tensor:
@@ -177,7 +175,7 @@ def decode(vae, samples: Tensor, chunk: int, advance=None) -> Tensor:
     return torch.cat(frames)
 
 
-def sample(
+def sample_stack(
     model,
     noise: Tensor,
     latent: Tensor,
@@ -186,28 +184,24 @@ def sample(
     *,
     steps: int,
     guidance: float,
-    seed: int = 0,
-    callback=None,
+    seed: int,
+    report,
 ) -> Tensor:
     """One photo by the host's sampler: noise [9, 4, h, w], latent [1, 4, h, w], embed [1, 1, C] -> [9, 4, h, w].
 
-    Neither the photo's latents nor those of the stack are scaled.
+    Neither the photo's latents nor those of the stack are scaled. report.step is the sampler's callback.
     """
     frames = place(latent, position)[0]  # [9, 4, h, w]
-    positive = conditioning(embed, frames)
-    negative = conditioning(torch.zeros_like(embed), torch.zeros_like(frames))
-    return comfy.sample.sample_custom(
+    return sample(
         interruptible(model),
         noise,
-        guidance,
-        comfy.samplers.sampler_object("euler"),
         sigmas(steps),
-        positive,
-        negative,
+        conditioning(embed, frames),
+        conditioning(torch.zeros_like(embed), torch.zeros_like(frames)),
         torch.zeros_like(noise),
-        callback=callback,
-        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        cfg=guidance,
         seed=seed,
+        report=report,
     )
 
 
@@ -233,20 +227,3 @@ def interruptible(model):
     clone.set_model_input_block_patch(listen)
     clone.set_model_output_block_patch(listen)
     return clone
-
-
-class Report:
-    """One bar for the steps and the decoded frames of all photos; shows the frames in the making."""
-
-    def __init__(self, model, total: int):
-        self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
-        self.bar, self.done, self.total = comfy.utils.ProgressBar(total), 0, total
-
-    def step(self, step, x0, x, steps):
-        shown = self.previewer.decode_latent_to_preview_image("JPEG", x0) if self.previewer else None
-        self.advance(1, shown)
-
-    def advance(self, n: int, shown=None):
-        mm.throw_exception_if_processing_interrupted()
-        self.done += n
-        self.bar.update_absolute(self.done, self.total, shown)

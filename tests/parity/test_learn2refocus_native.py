@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from rackfocus.dev.tiny import native_svd as native
 from rackfocus.dev.tiny.svd import tiny_clip_vision, tiny_clip_weights, tiny_vae
-from rackfocus.nodes.learn2refocus.models import SvdParts, load_parts, load_unet
+from rackfocus.nodes.learn2refocus.models import SvdModels, load_models, load_unet
 from rackfocus.nodes.learn2refocus.run import conditioning, decode, embed, encode, run
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
@@ -35,8 +35,8 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def parts(model):
-    return SvdParts(model, tiny_clip_vision(), tiny_vae())
+def models(model):
+    return SvdModels(model, tiny_clip_vision(), tiny_vae())
 
 
 def inputs(batch=1, size=(8, 12)):
@@ -103,7 +103,7 @@ def test_the_embedding_is_that_of_transformers(corrected):
     assert error(embed(tiny_clip_vision(), image, 16, corrected=not corrected), expected) > 0.1
 
 
-def test_a_photo_becomes_the_references_stack(parts):
+def test_a_photo_becomes_the_references_stack(models):
     """From picture to pictures: the same seed gives the reference's frames."""
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
@@ -113,17 +113,17 @@ def test_a_photo_becomes_the_references_stack(parts):
     tower.load_state_dict(tiny_clip_weights())
     image = random(1, 64, 64, 3)
     expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7)
-    (made,) = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
+    (made,) = run(models, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
     assert made.shape == expected.shape == (9, 64, 64, 3)
     assert error(made, expected) < DECODED
-    (chunked,) = run(parts, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
+    (chunked,) = run(models, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
     expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7, chunk=4)
     assert error(chunked, expected) < DECODED < error(chunked, made)
 
 
-def test_a_batch_makes_one_stack_each(parts):
+def test_a_batch_makes_one_stack_each(models):
     image = random(2, 64, 64, 3)
-    first, second = run(parts, image, [0, 8], steps=1, guidance=1.5, seed=0, chunk=9)
+    first, second = run(models, image, [0, 8], steps=1, guidance=1.5, seed=0, chunk=9)
     assert first.shape == second.shape == (9, 64, 64, 3) and error(first, second) > 0.01
 
 
@@ -226,26 +226,26 @@ def test_a_broken_file_is_said(tmp_path):
         load_unet(str(tmp_path / "unet.safetensors"))
 
 
-# The other parts
+# CLIP_VISION and VAE
 
 
-def test_missing_and_wrong_parts_are_said(parts, written, tensors):
+def test_missing_and_wrong_parts_are_said(models, written, tensors):
     path = written(tensors)
     with pytest.raises(RefocusError, match="no CLIP_VISION is connected"):
-        load_parts(path, None, parts.vae)
+        load_models(path, None, models.vae)
     with pytest.raises(RefocusError, match="no VAE is connected"):
-        load_parts(path, parts.clip_vision, None)
+        load_models(path, models.clip_vision, None)
     with pytest.raises(RefocusError, match="no layers in time"):
         ordinary = type("Vae", (), {"first_stage_model": torch.nn.Identity()})()
-        load_parts(path, parts.clip_vision, ordinary)
+        load_models(path, models.clip_vision, ordinary)
     with pytest.raises(RefocusError, match="embeddings of 16 values, but SVD's gives 1024"):
-        embed(parts.clip_vision, random(1, 64, 64, 3), 1024)
+        embed(models.clip_vision, random(1, 64, 64, 3), 1024)
 
 
 # Cooperation with the host
 
 
-def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
+def test_cancel_is_heard_inside_a_step(models, monkeypatch):
     """The second block of the first step: no step is waited for."""
     real, calls = mm.throw_exception_if_processing_interrupted, []
 
@@ -258,10 +258,10 @@ def test_cancel_is_heard_inside_a_step(parts, monkeypatch):
     monkeypatch.setattr(mm, "throw_exception_if_processing_interrupted", check)
     steps = []
     with pytest.raises(mm.InterruptProcessingException):
-        native.generate(parts.model, *inputs(), 0, steps=3, guidance=1.5, callback=lambda *a: steps.append(a))
+        native.generate(models.model, *inputs(), 0, steps=3, guidance=1.5, callback=lambda *a: steps.append(a))
     assert not steps
     monkeypatch.undo()
-    assert not any(parts.model.model_options["transformer_options"].get("patches", {}).values())
+    assert not any(models.model.model_options["transformer_options"].get("patches", {}).values())
 
 
 def test_low_vram_gives_the_same(model, monkeypatch):
