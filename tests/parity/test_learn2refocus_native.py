@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from rackfocus.dev.tiny import native_svd as native
 from rackfocus.dev.tiny.svd import tiny_clip_vision, tiny_clip_weights, tiny_vae
-from rackfocus.nodes.learn2refocus.models import SvdModels, load_models, load_unet
-from rackfocus.nodes.learn2refocus.run import conditioning, decode, embed, encode, run
+from rackfocus.nodes.learn2refocus.models import SvdModels, load_unet
+from rackfocus.nodes.learn2refocus.run import decode, embed, encode, run
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import POSITIONS, Reference, generate, photo_to_stack
 from rackfocus.pipelines.learn2refocus.unet_file import FINE_EPS, comfy_names, fine_norms
@@ -112,19 +112,10 @@ def test_a_photo_becomes_the_references_stack(models):
     tower = CLIPVisionModelWithProjection(CLIPVisionConfig(**CLIP)).eval()
     tower.load_state_dict(tiny_clip_weights())
     image = random(1, 64, 64, 3)
-    expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7)
-    (made,) = run(models, image, [3], steps=2, guidance=1.5, seed=7, chunk=9)
+    (made,) = run(models, image, [3], steps=1, guidance=1.5, seed=7, chunk=4)
+    expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=1, seed=7, chunk=4)
     assert made.shape == expected.shape == (9, 64, 64, 3)
     assert error(made, expected) < DECODED
-    (chunked,) = run(models, image, [3], steps=2, guidance=1.5, seed=7, chunk=4)
-    expected = photo_to_stack(Reference(OURS.unet, OURS.vae, tower), image, 3, steps=2, seed=7, chunk=4)
-    assert error(chunked, expected) < DECODED < error(chunked, made)
-
-
-def test_a_batch_makes_one_stack_each(models):
-    image = random(2, 64, 64, 3)
-    first, second = run(models, image, [0, 8], steps=1, guidance=1.5, seed=0, chunk=9)
-    assert first.shape == second.shape == (9, 64, 64, 3) and error(first, second) > 0.01
 
 
 # The whole file
@@ -169,12 +160,10 @@ def tensors():
 
 @pytest.fixture
 def written(tmp_path):
-    """write(tensors, config) -> the path of unet.safetensors with that config.json beside it."""
+    """write(tensors) -> the path of a file that holds them."""
 
-    def write(tensors, config=None):
+    def write(tensors):
         save_file(tensors, tmp_path / "unet.safetensors")
-        if config:
-            (tmp_path / "config.json").write_text(config)
         return str(tmp_path / "unet.safetensors")
 
     return write
@@ -185,24 +174,6 @@ def test_half_precision_files_load(tensors, written):
     out = native.generate(model, *inputs(), 4, steps=2, guidance=1.5)
     exact = generate(OURS.unet, *inputs(), 4, steps=2)
     assert TOLERANCE < error(out, exact) < 0.02
-
-
-@pytest.mark.parametrize(
-    ("config", "refused"),
-    [
-        ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 25}', True),
-        ('{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 14}', False),
-        ('{"_class_name": "SomethingElse", "num_frames": 25}', False),
-        ("no json", False),
-        (None, False),
-    ],
-)
-def test_the_frame_count_tells_svd_xt(tensors, written, config, refused):
-    if refused:
-        with pytest.raises(RefocusError, match=r"unet\.safetensors is the UNet of SVD-xt .*25 frames"):
-            load_unet(written(tensors, config))
-    else:
-        assert load_unet(written(tensors, config)) is not None
 
 
 def test_a_size_the_host_does_not_know_is_said(written):
@@ -218,28 +189,6 @@ def test_a_size_the_host_does_not_know_is_said(written):
     )
     with pytest.raises(RefocusError, match=r"64 \+ 64 channels"):
         load_unet(written(other.state_dict()))
-
-
-def test_a_broken_file_is_said(tmp_path):
-    (tmp_path / "unet.safetensors").write_bytes(b"not weights")
-    with pytest.raises(RefocusError, match="cannot be read"):
-        load_unet(str(tmp_path / "unet.safetensors"))
-
-
-# CLIP_VISION and VAE
-
-
-def test_missing_and_wrong_parts_are_said(models, written, tensors):
-    path = written(tensors)
-    with pytest.raises(RefocusError, match="no CLIP_VISION is connected"):
-        load_models(path, None, models.vae)
-    with pytest.raises(RefocusError, match="no VAE is connected"):
-        load_models(path, models.clip_vision, None)
-    with pytest.raises(RefocusError, match="no layers in time"):
-        ordinary = type("Vae", (), {"first_stage_model": torch.nn.Identity()})()
-        load_models(path, models.clip_vision, ordinary)
-    with pytest.raises(RefocusError, match="embeddings of 16 values, but SVD's gives 1024"):
-        embed(models.clip_vision, random(1, 64, 64, 3), 1024)
 
 
 # Cooperation with the host
@@ -281,14 +230,3 @@ def test_low_vram_gives_the_same(model, monkeypatch):
     out = native.generate(fresh, *inputs(), 4, steps=2, guidance=1.5, callback=count)
     assert len(seen) == 2 and min(seen) > 0.5
     assert error(out, expected) < 1e-6
-
-
-def test_conditioning_is_as_the_hosts_own_svd_node_names_it():
-    """Whatever reads CONDITIONING finds the keys of SVD_img2vid_Conditioning."""
-    ((vector, options),) = conditioning(torch.zeros(1, 1, 16), torch.zeros(9, 4, 2, 2))
-    assert vector.shape == (1, 1, 16)
-    assert {k: v for k, v in options.items() if k != "concat_latent_image"} == {
-        "fps": 7,
-        "motion_bucket_id": 0,
-        "augmentation_level": 0.0,
-    }

@@ -86,6 +86,7 @@ def test_one_distance_is_its_own_answer():
     assert sharpest_disparity(random(1, 20, 30, 3), torch.full((1, 20, 30), 3.0)) == pytest.approx(3.0)
     assert automatic_position(random(1, 1, 1, 3), torch.zeros(1, 1, 1)) == 8
     assert automatic_position(random(1, 1, 1, 3), torch.full((1, 1, 1), 12.5)) == 3
+    assert automatic_position(random(1, 1, 1, 3), torch.full((1, 1, 1), 10.9)) == 4  # 3.64
 
 
 def test_what_cannot_be_answered_is_said():
