@@ -15,6 +15,7 @@ import queue
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,8 @@ TOUCHED_BY = (
     ("nodes/stack.py", ("stack_nodes*", "select*", "focal_stack*", "widgets", "inputs", "learn2refocus_nodes")),
     ("nodes/*", ("*",)),
 )
+
+_running: set[subprocess.Popen] = set()
 
 
 def tests_of(file: str) -> list[str]:
@@ -96,11 +99,18 @@ def _run_group(root: Path, tests: list[str], limit: float | None) -> tuple[bool,
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *marks, *tests]
     # Python neither writes nor trusts compiled files: two faults may fall into one second.
     environment = {**os.environ, "PYTHONPATH": str(root.parent), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        return False, "took too long"
-    return done.returncode == 0, done.stdout[-3000:]
+    with subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        _running.add(process)
+        try:
+            said, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return False, "took too long"
+        finally:
+            _running.discard(process)
+    return process.returncode == 0, said[-3000:]
 
 
 def diff(before: str, after: str, file: str) -> str:
@@ -131,6 +141,7 @@ def main():
     except ImportError as error:
         raise UserError(f"{error.name} is not installed: .venv/bin/pip install -e .[mutate]") from error
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     before = (Path(ROOT) / file).read_text(encoding="utf-8")
     planted = list(faults(before))
     if given.lines:
@@ -172,7 +183,9 @@ def main():
                             flush=True,
                         )
             except KeyboardInterrupt:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(_running):
+                    process.kill()
                 raise
     caught = len(planted) - survivors
     print(f"\n{file}: {caught} of {len(planted)} faults noticed ({100 * caught / max(1, len(planted)):.0f} %)")
