@@ -3,8 +3,7 @@
 from .aperture import ApertureShapeMask
 from .blur import BokehSynthesize, DeblurAiF
 from .depth import RefocusDepth
-from .genfocus.nodes import GenfocusConditioning
-from .learn2refocus.nodes import RefocusPositionSweep
+from .engines import ENGINES
 from .lens import RefocusLens, RefocusRack
 from .model import LoadRefocusModel
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
@@ -20,6 +19,5 @@ NODES = [
     FocalStackGenerate,
     SelectFocusFrame,
     StackFuse,
-    GenfocusConditioning,
-    RefocusPositionSweep,
+    *(node for engine in ENGINES.values() for node in engine.NODES),
 ]

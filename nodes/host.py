@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import comfy.model_management as mm
 import comfy.utils
@@ -9,18 +11,66 @@ import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..pipelines.image import RefocusError
+from ..pipelines.optics import DEPTH_KINDS, DefocusMap
+
 CATEGORY = "Rackfocus"
 
 # Private types and what travels on them.
 # DEFOCUS_MAP    pipelines.optics.DefocusMap: signed blur radius [B, H, W] in pixels of its own size
-# REFOCUS_MODEL  pipelines.engines.RefocusModel: the engine's name and its models:
-#                nodes.genfocus.GenfocusParts, nodes.learn2refocus.SvdParts, None for the optical engine
+# REFOCUS_MODEL  RefocusModel, below
 DefocusMapType = io.Custom("DEFOCUS_MAP")
 RefocusModelType = io.Custom("REFOCUS_MODEL")
+
+
+@dataclasses.dataclass(frozen=True)
+class RefocusModel:
+    """A loaded engine. engine: its name; tasks: {task: what does it}, see engines.TASKS; models: what it runs on, for
+    the engine's own nodes (GenfocusModels, SvdModels; None for the optical engine)."""
+
+    engine: str
+    tasks: Mapping[str, Callable]
+    models: Any = None
+
+
+def models_of(model, engine: str):
+    """The models of a RefocusModel of that engine; RefocusError for anything else."""
+    if not isinstance(model, RefocusModel) or model.engine != engine:
+        given = getattr(model, "engine", type(model).__name__)
+        raise RefocusError(f"the model's engine is {given}, but {engine} is needed: choose it in LoadRefocusModel.")
+    return model.models
+
 
 # models/refocus; extra_model_paths.yaml may name further folders under this key. Any kind of file is listed.
 REFOCUS_FOLDER = "refocus"
 folder_paths.add_model_folder_path(REFOCUS_FOLDER, os.path.join(folder_paths.models_dir, REFOCUS_FOLDER))
+
+# What a list of files shows for "no file".
+NONE = "none"
+
+
+def file_input(name: str, folder: str, tooltip: str) -> io.Combo.Input:
+    """A choice among the files of a host folder, and none."""
+    files = [NONE, *folder_paths.get_filename_list(folder)]
+    return io.Combo.Input(name, options=files, default=NONE, optional=True, tooltip=tooltip)
+
+
+def depth_kind_input() -> io.Combo.Input:
+    """What a depth map holds, wherever one is asked for beside RefocusLens."""
+    return io.Combo.Input(
+        "depth_kind", options=list(DEPTH_KINDS), default="auto", tooltip="What the depth map holds, as in RefocusLens."
+    )
+
+
+def is_missing(folder: str, name: str | None) -> bool:
+    """Whether a file was chosen that is not there. None: it comes over a link and is not known yet."""
+    return name not in (None, NONE) and name not in folder_paths.get_filename_list(folder)
+
+
+def path_of(folder: str, name: str) -> str | None:
+    """The full path of a chosen file, None for none."""
+    return None if name == NONE else folder_paths.get_full_path_or_raise(folder, name)
+
 
 _KNOWN = {f.name for f in dataclasses.fields(io.Schema)}
 
@@ -30,12 +80,20 @@ def Schema(**fields) -> io.Schema:
     return io.Schema(**{k: v for k, v in fields.items() if k in _KNOWN})
 
 
-def to_device(t: Tensor | None) -> Tensor | None:
-    return None if t is None else t.to(mm.get_torch_device())
+def to_device(t):
+    """A tensor or a defocus map on the device that computes; None stays None."""
+    return None if t is None else _moved(t, mm.get_torch_device())
 
 
-def from_device(t: Tensor) -> Tensor:
-    return t.to(mm.intermediate_device())
+def from_device(t):
+    """A tensor or a defocus map on the device on which nodes hand on what they made."""
+    return _moved(t, mm.intermediate_device())
+
+
+def _moved(t, device):
+    if isinstance(t, DefocusMap):
+        return dataclasses.replace(t, radius=t.radius.to(device))
+    return t.to(device) if isinstance(t, Tensor) else t  # anything else: the pipelines say what is wrong with it
 
 
 def progress_bar():

@@ -1,19 +1,12 @@
 """FocalStackGenerate, SelectFocusFrame, StackFuse: focal stacks made, browsed and fused."""
 
-import torch
 from comfy_api.latest import io
 
-from ..pipelines.engines import RefocusModel
-from ..pipelines.image.checks import RefocusError, check_image, match_batch
-from ..pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
-from ..pipelines.optical import FUSE_METHODS, SAMPLES, fuse_stack, render_stack, stack_disparities
-from ..pipelines.optical.bokeh.highlights import HIGHLIGHT_GAIN
+from ..pipelines.image import check_image
+from ..pipelines.optical import FUSE_METHODS, fuse_stack
 from ..pipelines.optical.focal_stack import frame_at, sharpest_position
-from ..pipelines.optics import DEPTH_KINDS, resize_depth, to_disparity
-from .blur import require_optical
+from .engines import DEFAULT, ENGINES, inputs, need, noted
 from .host import CATEGORY, RefocusModelType, Schema, from_device, progress_bar, to_device
-from .learn2refocus.run import generate_stacks
-from .learn2refocus.widgets import AUTOMATIC, RELEASED, stack_inputs
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -23,68 +16,19 @@ class FocalStackGenerate(io.ComfyNode):
             node_id="FocalStackGenerate",
             display_name="Focal Stack Generate",
             category=CATEGORY,
-            search_aliases=["focus stack", "focal sweep", "rack focus", "learn2refocus"],
-            description="One photo becomes a focal stack: the same picture focused from the nearest to the farthest "
-            "thing. The optical engine needs a depth map; learn2refocus makes nine frames, from about 5 cm "
-            "to infinity, out of a photo that has a focus of its own.",
-            inputs=[
-                io.Image.Input(
-                    "image",
-                    tooltip="Optical: sharp everywhere. learn2refocus: any photo. Each image of a "
-                    "batch gives a stack of its own.",
-                ),
-                io.Int.Input(
-                    "frames",
-                    default=9,
-                    min=2,
-                    max=100,
-                    tooltip="Pictures in the stack, near to far. learn2refocus always makes nine.",
-                ),
-                io.Float.Input(
-                    "strength",
-                    default=30.0,
-                    min=0.0,
-                    max=2000.0,
-                    step=0.5,
-                    tooltip="Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away "
-                    "from the focal plane.",
-                ),
-                io.Combo.Input(
-                    "depth_kind",
-                    options=list(DEPTH_KINDS),
-                    default="auto",
-                    tooltip="What the depth map holds, as in RefocusLens.",
-                ),
-                io.Combo.Input(
-                    "quality",
-                    options=list(SAMPLES),
-                    default="fast",
-                    tooltip="best looks through more points of the lens and takes longer.",
-                ),
-                io.Float.Input(
-                    "highlights",
-                    default=HIGHLIGHT_GAIN,
-                    min=1.0,
-                    max=100.0,
-                    step=0.5,
-                    tooltip="How much brighter than white a small clipped light is taken to be. 1: off.",
-                ),
-                io.MultiType.Input(
-                    "depth",
-                    types=[io.Image, io.Mask],
-                    optional=True,
-                    tooltip="Depth map of any size; the optical engine cannot do without. learn2refocus "
-                    "needs one for the automatic input_position alone.",
-                ),
-                RefocusModelType.Input(
-                    "model",
-                    optional=True,
-                    tooltip="Nothing connected: the optical engine. learn2refocus leaves frames, "
-                    "strength, quality, highlights and aperture aside.",
-                ),
+            search_aliases=["focus stack", "focal sweep", "rack focus", *ENGINES],
+            description=noted(
+                "stack",
+                text="One photo becomes a focal stack: the same picture focused from the nearest to the farthest "
+                "thing.",
+            ),
+            inputs=inputs(
+                "stack",
+                io.Image.Input("image", tooltip="Each image of a batch gives a stack of its own."),
+                io.MultiType.Input("depth", types=[io.Image, io.Mask], optional=True, tooltip="Depth map of any size."),
+                RefocusModelType.Input("model", optional=True, tooltip=f"Nothing connected: the {DEFAULT} engine."),
                 io.Mask.Input("aperture", optional=True, tooltip="Shape of the opening. Nothing: a circle."),
-                *stack_inputs(),
-            ],
+            ),
             outputs=[
                 io.Image.Output(
                     display_name="stack", is_output_list=True, tooltip="A batch of frames, near to far, for each image."
@@ -99,76 +43,9 @@ class FocalStackGenerate(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        image,
-        frames,
-        strength,
-        depth_kind,
-        quality,
-        highlights,
-        depth=None,
-        model=None,
-        aperture=None,
-        input_position=AUTOMATIC,
-        steps=STEPS,
-        guidance=GUIDANCE,
-        seed=0,
-        max_megapixels=MEGAPIXELS,
-        frame_size="input",
-        decode_chunk=POSITIONS,
-        keep_input=False,
-        detail=0.0,
-        clip_range=RELEASED,
-    ) -> io.NodeOutput:
-        image = check_image(image)
-        if isinstance(model, RefocusModel) and model.engine == "learn2refocus" and model.parts is not None:
-            stacks, info = generate_stacks(
-                model.parts,
-                image,
-                depth,
-                depth_kind,
-                input_position=input_position,
-                steps=steps,
-                guidance=guidance,
-                seed=seed,
-                max_megapixels=max_megapixels,
-                frame_size=frame_size,
-                decode_chunk=decode_chunk,
-                keep_input=keep_input,
-                detail=detail,
-                clip_range=clip_range,
-            )
-            return io.NodeOutput(stacks, torch.linspace(0, 1, POSITIONS).tolist(), info)
-        require_optical(model)
-        image = to_device(image)
-        if depth is None:
-            raise RefocusError(
-                "no depth map is connected, but the optical engine needs one to make a focal stack: "
-                "connect a depth map of the photo."
-            )
-        b, h, w, _ = image.shape
-        disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind)), h, w), b, "depth")
-        bar, stacks, info = progress_bar(), [], []
-        for i in range(b):
-            one = disparity[i : i + 1]
-            planes = stack_disparities(one, frames)
-            stacks.append(
-                from_device(
-                    render_stack(
-                        image[i : i + 1],
-                        one,
-                        planes,
-                        strength * w / 1000,
-                        quality=quality,
-                        aperture=to_device(aperture),
-                        highlights=highlights,
-                        progress=lambda done, total, i=i: bar(i * total + done, b * total),
-                    )
-                )
-            )
-            info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")
-        return io.NodeOutput(stacks, torch.linspace(0, 1, frames).tolist(), "\n".join(info))
+    def execute(cls, image, depth=None, model=None, aperture=None, **options) -> io.NodeOutput:
+        stack = need(model, "stack")
+        return io.NodeOutput(*stack(check_image(image), depth=depth, aperture=aperture, **options))
 
 
 class SelectFocusFrame(io.ComfyNode):

@@ -1,9 +1,12 @@
-"""Arrows point one way: nodes -> engines -> optics."""
+"""Arrows point one way: nodes -> engines -> optics, flux -> image; engines never import one another."""
 
 import ast
 
-SHARED = {"image", "optics", "flux"}
+import pytest
+
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server"}
+# What each shared room may import of the pack beside itself. Every other folder of pipelines/ is an engine.
+SHARED = {"image": set(), "optics": {"image"}, "flux": {"image"}}
 
 
 def imported(path, package):
@@ -17,25 +20,70 @@ def imported(path, package):
             yield from (".".join([*module, alias.name]) for alias in node.names)
 
 
-def pipeline_imports(root):
-    for path in sorted((root / "pipelines").rglob("*.py")):
-        package = ("rackfocus", *path.relative_to(root).parts[:-1])
-        for name in imported(path, package):
-            yield path.relative_to(root), name
+def imports(root, *folders):
+    """(file relative to the root, dotted name) of every import in these folders."""
+    for folder in folders:
+        for path in sorted((root / folder).rglob("*.py")):
+            file = path.relative_to(root)
+            for name in imported(path, ("rackfocus", *file.parts[:-1])):
+                yield file, name
 
 
-def test_pipelines_know_nothing_of_the_host(root):
-    wrong = [(str(path), name) for path, name in pipeline_imports(root) if name.split(".")[0] in HOST]
-    wrong += [(str(path), name) for path, name in pipeline_imports(root) if name.startswith("rackfocus.nodes")]
+def room(name, inside):
+    """The room that a dotted name of the pack belongs to below `inside` (nodes or pipelines), else None."""
+    parts = name.split(".")
+    return parts[2] if parts[:2] == ["rackfocus", inside] and len(parts) > 2 else None
+
+
+def engines(root, inside):
+    """Names of the engines: nodes/engines.py lists them, and a folder of that name may lie below `inside`."""
+    listed = next(
+        node.value
+        for node in ast.parse((root / "nodes" / "engines.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "_MODULES"
+    )
+    return {name for name in ast.literal_eval(listed) if (root / inside / name).is_dir()}
+
+
+def test_only_nodes_know_the_host(root):
+    wrong = [(str(file), name) for file, name in imports(root, "pipelines", "weights") if name.split(".")[0] in HOST]
+    wrong += [
+        (str(file), name)
+        for file, name in imports(root, "pipelines", "weights")
+        if name.startswith(("rackfocus.nodes", "rackfocus.dev"))
+    ]
     assert not wrong
 
 
-def test_no_engine_imports_another(root):
-    engines = {path.name for path in (root / "pipelines").iterdir() if path.is_dir()} - {*SHARED, "__pycache__"}
+def test_the_engines_are_the_folders_that_are_not_shared(root):
+    folders = {path.name for path in (root / "pipelines").iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(SHARED) | {"depth"} | engines(root, "pipelines")
+
+
+def test_engines_import_the_shared_rooms_and_never_one_another(root):
     wrong = []
-    for path, name in pipeline_imports(root):
-        owner, parts = path.parts[1], name.split(".")
-        target = parts[2] if parts[:2] == ["rackfocus", "pipelines"] and len(parts) > 2 else None
-        if owner in engines | SHARED and target in engines - {owner}:
-            wrong.append((str(path), name))
+    for file, name in imports(root, "pipelines"):
+        owner, target = file.parts[1], room(name, "pipelines")
+        allowed = SHARED.get(owner, set(SHARED)) | {owner}
+        if len(file.parts) > 2 and target is not None and target not in allowed:
+            wrong.append((str(file), name))
     assert not wrong
+
+
+def test_no_node_of_one_engine_imports_another(root):
+    wrong = []
+    for file, name in imports(root, "nodes"):
+        owner, mine = file.parts[1], file.parts[1].removesuffix(".py")
+        for inside in ("nodes", "pipelines"):
+            target, folders = room(name, inside), engines(root, "pipelines")
+            if mine in folders and target in folders - {mine}:
+                wrong.append((str(file), name))
+            # The nodes that all engines share reach an engine through the list alone.
+            if owner in ("blur.py", "model.py", "engines.py", "host.py", "sampling.py") and target in folders:
+                wrong.append((str(file), name))
+    assert not wrong
+
+
+@pytest.mark.parametrize("folder", ["nodes", "pipelines", "weights"])
+def test_no_file_is_too_long_to_read(root, folder):
+    assert not [str(path) for path in (root / folder).rglob("*.py") if len(path.read_text().splitlines()) > 400]

@@ -2,10 +2,9 @@
 
 from comfy_api.latest import io
 
-from ...pipelines.engines import RefocusModel
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
-from ...pipelines.image.checks import RefocusError, check_image
-from ..host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device
+from ...pipelines.image.checks import check_image
+from ..host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, models_of
 from .prepare import prepare_bokeh, prepare_deblur
 from .widgets import tiling
 
@@ -78,11 +77,7 @@ class GenfocusConditioning(io.ComfyNode):
     def execute(
         cls, model, image, task, prompt, guidance, tiling="auto", defocus=None, pre_deblurred=None, aperture=None
     ) -> io.NodeOutput:
-        if not isinstance(model, RefocusModel) or model.engine != "genfocus":
-            raise RefocusError(
-                f"the model's engine is {getattr(model, 'engine', type(model).__name__)}, but genfocus "
-                "is needed: choose it in LoadRefocusModel."
-            )
+        models = models_of(model, "genfocus")
         settings = {
             "prompt": prompt.strip() or TASKS[task].prompt,
             "guidance": guidance or TASKS[task].guidance,
@@ -91,9 +86,9 @@ class GenfocusConditioning(io.ComfyNode):
         }
         image = check_image(image)
         if task == "deblur":
-            prepared = prepare_deblur(model.parts, image, pre_deblurred, **settings)
+            prepared = prepare_deblur(models, image, pre_deblurred, **settings)
         else:
-            prepared = prepare_bokeh(model.parts, image, defocus, aperture, **settings)
+            prepared = prepare_bokeh(models, image, defocus, aperture, **settings)
         return io.NodeOutput(
             prepared.model, prepared.positive(), prepared.negative(), {"samples": from_device(prepared.latent)}
         )

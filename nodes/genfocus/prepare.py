@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_sampling
+import comfy.sample
 import torch
 from torch import Tensor
 
-from ...pipelines.flux.sampling import time_shift
+from ...pipelines.flux.sampling import sigmas, time_shift
 from ...pipelines.flux.tokens import TOKEN, pad_to_tokens
 from ...pipelines.genfocus.setups import Setup, defocus_image
 from ...pipelines.image.checks import RefocusError, check_image, check_plane, match_batch, size_of
 from ...pipelines.optics import DefocusMap, resize_depth
 from ..flux.hook import attach, with_conditions
-from .parts import GenfocusParts
+from ..sampling import Report, sample
+from .models import GenfocusModels
 
 # Text and pictures as FLUX takes them, by the artist's CLIP and VAE.
 
@@ -75,7 +77,7 @@ class Prepared:
 
 
 def prepare(
-    parts: GenfocusParts,
+    models: GenfocusModels,
     setup: Setup,
     patchers: list,
     images: list[Tensor | None],
@@ -90,17 +92,17 @@ def prepare(
 
     black: whether to encode the black images of image guidance, too.
     """
-    conditions = encode_images(parts.vae, setup, images, like)
+    conditions = encode_images(models.vae, setup, images, like)
     h, w = conditions[0].shape[-2:]
-    model = attach(parts.model, setup, patchers, tiling)
+    model = attach(models.model, setup, patchers, tiling)
     sampling = _Sampling(model.model.model_config)
     sampling.set_parameters(shift=time_shift((h * 8 // TOKEN) * (w * 8 // TOKEN)), timesteps=LEVELS)
     model.add_object_patch("model_sampling", sampling)
-    dark = encode_images(parts.vae, setup, [None] * len(images), like[:1]) if black else []
+    dark = encode_images(models.vae, setup, [None] * len(images), like[:1]) if black else []
     dark = [d.expand(len(like), -1, -1, -1) for d in dark]
     return Prepared(
         model,
-        encode_text(parts.clip, prompt, guidance),
+        encode_text(models.clip, prompt, guidance),
         conditions,
         dark,
         torch.zeros(len(like), *conditions[0].shape[1:]),
@@ -110,30 +112,30 @@ def prepare(
 # The two tasks of Genfocus as the nodes call them.
 
 
-def prepare_deblur(parts: GenfocusParts, image: Tensor, pre: Tensor | None, **settings) -> Prepared:
+def prepare_deblur(models: GenfocusModels, image: Tensor, pre: Tensor | None, **settings) -> Prepared:
     """image [B, H, W, 3]: the blurred photo; pre: the same already sharpened by something else, or None."""
-    setup, loras = parts.deblurring(pre is not None)
+    setup, loras = models.deblurring(pre is not None)
     images = [image]
     if len(setup.slots) == 2:
         images = [None if pre is None else _like(check_image(pre, "pre_deblurred"), image, "pre_deblurred"), image]
-    return prepare(parts, setup, loras, images, image, **settings)
+    return prepare(models, setup, loras, images, image, **settings)
 
 
 def prepare_bokeh(
-    parts: GenfocusParts, image: Tensor, defocus: DefocusMap, aperture: Tensor | None, **settings
+    models: GenfocusModels, image: Tensor, defocus: DefocusMap, aperture: Tensor | None, **settings
 ) -> Prepared:
     """image [B, H, W, 3]: sharp everywhere; defocus: its map; aperture [1, S, S]: the opening's shape, or None."""
     if not isinstance(defocus, DefocusMap):
         raise RefocusError(
             f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
         )
-    setup, loras = parts.blurring(aperture is not None)
+    setup, loras = models.blurring(aperture is not None)
     b, h, w, _ = image.shape
     images = [image, match_batch(defocus_image(defocus.scaled_to(h, w).radius), b, "the defocus map")]
     if aperture is not None:
         shape = resize_depth(check_plane(aperture, "aperture"), h, w)[..., None].expand(-1, -1, -1, 3)
         images.append(match_batch(shape, b, "the aperture"))
-    return prepare(parts, setup, loras, images, image, **settings)
+    return prepare(models, setup, loras, images, image, **settings)
 
 
 def _like(other: Tensor, image: Tensor, name: str) -> Tensor:
@@ -143,3 +145,18 @@ def _like(other: Tensor, image: Tensor, name: str) -> Tensor:
             "must have one size: scale one to the other."
         )
     return match_batch(other, image.shape[0], name)
+
+
+def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int) -> Tensor:
+    """Pictures [B, H, W, 3] of that size (H, W), one by one. Noise as KSampler makes it for the whole batch."""
+    latent = comfy.sample.fix_empty_latent_channels(prepared.model, prepared.latent)
+    noise = comfy.sample.prepare_noise(latent, seed)
+    h, w = (n * 8 // TOKEN for n in latent.shape[-2:])
+    levels, report, out = sigmas(steps, h * w), Report(prepared.model, len(latent) * steps), []
+    for frame in (slice(i, i + 1) for i in range(len(latent))):
+        positive = prepared.positive(frame)
+        samples = sample(
+            prepared.model, noise[frame], levels, positive, positive, latent[frame], cfg=1.0, seed=seed, report=report
+        )
+        out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
+    return torch.cat(out)

@@ -2,11 +2,10 @@
 
 from comfy_api.latest import io
 
-from ...pipelines.engines import RefocusModel
-from ...pipelines.image.checks import RefocusError, check_image
+from ...pipelines.image.checks import check_image
 from ...pipelines.learn2refocus import GUIDANCE, POSITIONS, model_size, resize
 from ...pipelines.learn2refocus.finish import contact_sheet
-from ..host import CATEGORY, RefocusModelType, Schema, from_device
+from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of
 from .run import run
 
 
@@ -71,18 +70,12 @@ class RefocusPositionSweep(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, image, steps, guidance, seed, max_megapixels, frame_width) -> io.NodeOutput:
-        if not isinstance(model, RefocusModel) or model.engine != "learn2refocus" or model.parts is None:
-            raise RefocusError(
-                f"the model's engine is {getattr(model, 'engine', type(model).__name__)}, but "
-                "learn2refocus is needed: choose it in LoadRefocusModel."
-            )
+        models = models_of(model, "learn2refocus")
         image = from_device(check_image(image))
         small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
         sheets = []
         for one in small.split(1):
-            made = run(
-                model.parts, one, list(range(POSITIONS)), steps=steps, guidance=guidance, seed=seed, chunk=POSITIONS
-            )
+            made = run(models, one, list(range(POSITIONS)), steps=steps, guidance=guidance, seed=seed, chunk=POSITIONS)
             sheets.append(
                 contact_sheet([resize(from_device(frames), *image.shape[1:3]) for frames in made], frame_width)
             )

@@ -4,6 +4,7 @@ from comfy_api.latest import io
 
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...pipelines.learn2refocus.finish import FRAME_SIZES
+from ..host import depth_kind_input
 
 AUTOMATIC = "automatic"
 RELEASED, TRAINED = CLIP_RANGES = ("as released", "as trained")
@@ -12,6 +13,7 @@ RELEASED, TRAINED = CLIP_RANGES = ("as released", "as trained")
 def stack_inputs() -> list:
     """What FocalStackGenerate asks for this engine alone, with the published values."""
     return [
+        depth_kind_input(),
         io.Combo.Input(
             "input_position",
             options=[AUTOMATIC, *map(str, range(POSITIONS))],

@@ -1,5 +1,6 @@
 """Engine 1: our own lens. No weights; what works the minute the pack is installed."""
 
+from .bokeh.highlights import HIGHLIGHT_GAIN
 from .bokeh.render import SAMPLES, render_bokeh
 from .deconvolution.deblur import deblur
 from .deconvolution.estimate import estimate_coarse, estimate_defocus
@@ -9,6 +10,7 @@ from .stacking.fuse import FuseResult, fuse_stack
 
 __all__ = [
     "FUSE_METHODS",
+    "HIGHLIGHT_GAIN",
     "SAMPLES",
     "FuseResult",
     "deblur",

@@ -82,7 +82,9 @@ def deblur(model, image=PHOTO, **inputs):
 
 
 def bokeh(model, image=PHOTO, defocus=DEFOCUS, **inputs):
-    return BokehSynthesize.execute(image, defocus, "fast", 8.0, model=model, **{**FAST, **inputs}).args[0]
+    return BokehSynthesize.execute(
+        image, defocus, quality="fast", highlights=8.0, model=model, **{**FAST, **inputs}
+    ).args[0]
 
 
 def same(a, b, tolerance=2e-4):
@@ -296,13 +298,13 @@ def test_previews_and_one_bar_for_all_frames(model, monkeypatch):
 
 def test_cancel_stops_inside_a_step_and_the_next_run_is_as_before(model, monkeypatch):
     before, calls = deblur(model), []
-    import rackfocus.nodes.genfocus.forward as forward
+    import rackfocus.nodes.flux.forward as forward
 
     real = mm.throw_exception_if_processing_interrupted
 
     def check():
         calls.append(1)
-        if len(calls) == 4:  # in the second step's first block: three blocks a step
+        if len(calls) == 5:  # in the second step's first block: three blocks and the bar a step
             mm.interrupt_current_processing()
         real()
 

@@ -217,10 +217,10 @@ def test_the_sheet_shows_all_nine_starts(model):
 
 
 def test_the_sweep_needs_this_engine():
-    from rackfocus.pipelines.engines import RefocusModel
+    from rackfocus.nodes.host import RefocusModel
 
     with pytest.raises(RefocusError, match="engine is optical, but learn2refocus is needed"):
-        sweep(RefocusModel("optical"))
+        sweep(RefocusModel("optical", {}))
 
 
 # With the host
@@ -249,7 +249,7 @@ def test_previews_and_one_bar_for_all_photos(model, monkeypatch):
 
 def test_cancel_while_decoding_and_the_next_run_is_as_before(model, monkeypatch):
     before, decoded = stacks(model)[0][0], []
-    vae, decode = model.parts.vae, model.parts.vae.decode
+    vae, decode = model.models.vae, model.models.vae.decode
 
     def watched(z):
         decoded.append(len(z))
@@ -265,7 +265,7 @@ def test_cancel_while_decoding_and_the_next_run_is_as_before(model, monkeypatch)
 
 
 def test_the_models_are_not_changed(model):
-    unet = model.parts.model
+    unet = model.models.model
     before = {k: v.clone() for k, v in unet.model.state_dict().items()}
     options = str(unet.model_options)
     stacks(model)
@@ -294,9 +294,11 @@ def test_what_is_missing_or_wrong_is_said(load, changes, said):
     assert "\n" not in str(error.value)
 
 
-def test_missing_is_said_before_anything_runs():
+def test_missing_is_said_before_anything_runs(unets):
     check = LoadRefocusModel.validate_inputs
     assert check(engine="learn2refocus", refocus_unet="unet.safetensors") is True
+    assert check(engine="learn2refocus", refocus_unet=None) is True  # over a link: not known yet
+    assert "no such file" in check(engine="learn2refocus", refocus_unet="gone.safetensors")
     assert "none is chosen in refocus_unet" in check(engine="learn2refocus")
 
 

@@ -1,5 +1,6 @@
-"""What LoadRefocusModel hands over for the Genfocus engine."""
+"""What the Genfocus engine runs on: FLUX.1-dev as the artist loaded it, and its LoRAs."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..flux.model import require_flux
 
 
 @dataclass(frozen=True)
-class GenfocusParts:
+class GenfocusModels:
     """MODEL, CLIP and VAE of the artist, untouched; the LoRAs as patchers, None where not chosen.
 
     always_pre: DeblurNet is the one trained with a pre-deblurred image, so a missing one is black.
@@ -46,17 +47,18 @@ def _chosen(patcher, widget: str, name: str):
     return patcher
 
 
-def load_parts(model, clip, vae, files: dict[str, str | None]) -> GenfocusParts:
-    """files: paths of the LoRAs by part (deblur, bokeh, aperture), None for none. Raises RefocusError."""
-    for name, part in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
-        if part is None:
+def load_models(model, clip, vae, files: dict[str, str | None]) -> GenfocusModels:
+    """files: paths of the LoRAs {deblur, bokeh, aperture}, None for none. Raises RefocusError."""
+    for name, connected in (("MODEL", model), ("CLIP", clip), ("VAE", vae)):
+        if connected is None:
             raise RefocusError(
                 f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
                 "loader to LoadRefocusModel."
             )
     architecture = require_flux(model.get_model_object("diffusion_model"))
     loras = {
-        part: lora_patcher(read_lora(path, architecture), architecture) if path else None
-        for part, path in files.items()
+        use: lora_patcher(read_lora(path, architecture), architecture) if path else None for use, path in files.items()
     }
-    return GenfocusParts(model, clip, vae, **loras, always_pre="pre_deblur" in (files.get("deblur") or ""))
+    # The file's own name tells: a folder of that name says nothing about what lies in it.
+    always_pre = "pre_deblur" in os.path.basename(files.get("deblur") or "")
+    return GenfocusModels(model, clip, vae, **loras, always_pre=always_pre)

@@ -1,0 +1,125 @@
+"""The seam: what an engine is, the list of engines, and how a node reaches the one that an artist chose.
+
+An engine is a module of this folder, named here in one line. It has
+
+    NAME, PURPOSE            what LoadRefocusModel shows
+    NODES                    nodes of its own, beside those that every engine shares
+    loader_inputs()          what LoadRefocusModel asks for this engine: a list of io inputs, files and sockets
+    options()                {task: what that task's node asks for this engine, a list of io inputs}, for each of TASKS
+                             that it can do
+    NOTES                    {task: {input's id: what to add to its tooltip}}, "" for the node's description
+    why_not(**chosen)        one sentence that says why it cannot run with these loader inputs, or None; loads nothing
+    load(**chosen)           its loader inputs -> RefocusModel, whose tasks say what it can do
+
+Inputs of one id are one widget that several engines read; each engine keeps its own default for it by taking 0 or an
+empty text to mean "as published".
+"""
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from importlib import import_module
+from typing import Any, Protocol
+
+from ..pipelines.image import RefocusError
+from .host import RefocusModel
+
+# The engines in the order in which an artist sees them; the first does the work where none is connected.
+_MODULES = ("optical", "genfocus", "learn2refocus")
+
+# What a model may be asked for, as a sentence says it. The keywords that a node hands on beside the engine's options:
+#   bokeh(image, defocus, *, aperture, background) -> image
+#   deblur(image, *, strength, defocus, aperture) -> (image, DefocusMap or None: not needed, hence not estimated)
+#   stack(image, *, depth, aperture) -> (stacks, positions, info)
+#   estimate(image) -> DefocusMap, coarse and soon
+TASKS = {
+    "bokeh": "blur a picture",
+    "deblur": "sharpen a photo",
+    "stack": "make a focal stack",
+    "estimate": "estimate the blur of a photo",
+}
+
+
+class Engine(Protocol):
+    """A module that is an engine; see above."""
+
+    NAME: str
+    PURPOSE: str
+    NODES: tuple
+    NOTES: dict[str, dict[str, str]]
+
+    def loader_inputs(self) -> list: ...
+    def options(self) -> dict[str, list]: ...
+    def why_not(self, **chosen: Any) -> str | None: ...
+    def load(self, **chosen: Any) -> RefocusModel: ...
+
+
+ENGINES: dict[str, Engine] = {
+    engine.NAME: engine for engine in (import_module(f".{name}", __package__) for name in _MODULES)
+}
+DEFAULT = next(iter(ENGINES))
+
+
+def engine_named(name: str) -> Engine:
+    """The engine of this name; RefocusError for a name that is not in the list."""
+    if name not in ENGINES:
+        raise RefocusError(f"the engine is '{name}', but one of {', '.join(ENGINES)} is needed: choose one of these.")
+    return ENGINES[name]
+
+
+def loader_inputs() -> list:
+    """What LoadRefocusModel asks for, for all engines."""
+    return _merged(engine.loader_inputs() for engine in ENGINES.values())
+
+
+def inputs(task: str, *shared) -> list:
+    """The inputs of a task's node: the engines' required options behind its `shared` required inputs, their optional
+    ones behind the optional ones, and to each tooltip what the engines have to say about it."""
+    brought = _merged(engine.options().get(task, ()) for engine in ENGINES.values())
+    required, optional = ([i for i in (*shared, *brought) if bool(i.optional) is kind] for kind in (False, True))
+    return [_noted(i, noted(task, i.id)) for i in required + optional]
+
+
+def noted(task: str, about: str = "", text: str = "") -> str:
+    """The text, and behind it what the engines say about an input of a task's node ("": about the node)."""
+    notes = (engine.NOTES.get(task, {}).get(about) for engine in ENGINES.values())
+    return " ".join(filter(None, (text, *notes)))
+
+
+def need(model: RefocusModel | None, task: str) -> Callable:
+    """The model's way to do a task; None is the default engine. It leaves options of other engines aside.
+
+    Raises RefocusError that names the engines which can do it, if this one cannot.
+    """
+    model = engine_named(DEFAULT).load() if model is None else model
+    if not isinstance(model, RefocusModel):
+        raise RefocusError(
+            f"the model is a {type(model).__name__}, but one from LoadRefocusModel is needed: connect its output."
+        )
+    if task not in model.tasks:
+        able = " or ".join(name for name, engine in ENGINES.items() if task in engine.options())
+        raise RefocusError(
+            f"the engine {model.engine} does not {TASKS[task]}, but {able} can: choose it in LoadRefocusModel or "
+            "disconnect the model."
+        )
+    brought = {name: {i.id for i in engine.options().get(task, ())} for name, engine in ENGINES.items()}
+    foreign = set().union(*brought.values()) - brought[model.engine]
+    work = model.tasks[task]
+    return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in foreign})
+
+
+def _merged(lists: Iterable[list]) -> list:
+    """Inputs of all engines, each id once where it comes first; what the engines say about one is said in a row."""
+    found: dict[str, Any] = {}
+    for i in (i for inputs in lists for i in inputs):
+        first = found.setdefault(i.id, i)
+        if i.tooltip not in first.tooltip:
+            found[i.id] = _noted(first, i.tooltip)
+    return list(found.values())
+
+
+def _noted(i, text: str):
+    """The input with the text behind its tooltip."""
+    if text:
+        i = copy(i)
+        i.tooltip = f"{i.tooltip} {text}"
+    return i

@@ -1,0 +1,177 @@
+"""The optical engine: our own lens simulation, focal stacks and deconvolution; it needs no files."""
+
+import torch
+from comfy_api.latest import io
+
+from ..pipelines.image import RefocusError, match_batch
+from ..pipelines.optical import (
+    HIGHLIGHT_GAIN,
+    SAMPLES,
+    deblur,
+    estimate_coarse,
+    estimate_defocus,
+    render_bokeh,
+    render_stack,
+    stack_disparities,
+)
+from ..pipelines.optics import resize_depth, to_disparity
+from .host import RefocusModel, depth_kind_input, from_device, progress_bar, to_device
+
+NAME = "optical"
+PURPOSE = "lens simulation, focus stacking and deconvolution; no weights"
+NODES = ()
+NOTES = {
+    "deblur": {
+        "": "The optical engine sharpens mild defocus by deconvolution and needs no weights; detail that a large blur "
+        "has destroyed it cannot bring back."
+    },
+    "stack": {
+        "": "The optical engine needs a depth map;",
+        "image": "Optical: sharp everywhere.",
+        "depth": "The optical engine cannot do without.",
+    },
+}
+
+
+def loader_inputs() -> list:
+    return []
+
+
+def options() -> dict[str, list]:
+    return {
+        "bokeh": [
+            io.Combo.Input(
+                "quality",
+                options=list(SAMPLES),
+                default="best",
+                tooltip="best looks through more points of the lens; fast is for finding the look.",
+            ),
+            io.Float.Input(
+                "highlights",
+                default=HIGHLIGHT_GAIN,
+                min=1.0,
+                max=100.0,
+                step=0.5,
+                tooltip="How many times white a small clipped light is taken to be, so that its disc "
+                "glows in the colour of its rim. Walls and skies are left alone. 1: off.",
+            ),
+            io.Float.Input(
+                "cats_eye",
+                optional=True,
+                default=0.0,
+                min=0.0,
+                max=1.0,
+                step=0.05,
+                tooltip="Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
+                "whole in the centre. 1: half of the opening is left in the corners.",
+            ),
+            io.Float.Input(
+                "spherical",
+                optional=True,
+                default=0.0,
+                min=-1.0,
+                max=1.0,
+                step=0.05,
+                tooltip="Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
+                "plane, soft discs with bright middles in front. Below 0: the other way round.",
+            ),
+            io.Float.Input(
+                "chromatic",
+                optional=True,
+                default=0.0,
+                min=0.0,
+                max=50.0,
+                step=0.1,
+                tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
+                "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
+                "the time.",
+            ),
+        ],
+        "deblur": [],
+        "estimate": [],
+        "stack": [
+            io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
+            io.Float.Input(
+                "strength",
+                default=30.0,
+                min=0.0,
+                max=2000.0,
+                step=0.5,
+                tooltip="Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away "
+                "from the focal plane.",
+            ),
+            depth_kind_input(),
+            io.Combo.Input(
+                "quality",
+                options=list(SAMPLES),
+                default="fast",
+                tooltip="best looks through more points of the lens and takes longer.",
+            ),
+            io.Float.Input(
+                "highlights",
+                default=HIGHLIGHT_GAIN,
+                min=1.0,
+                max=100.0,
+                step=0.5,
+                tooltip="How much brighter than white a small clipped light is taken to be. 1: off.",
+            ),
+        ],
+    }
+
+
+def why_not() -> str | None:
+    return None
+
+
+def load() -> RefocusModel:
+    return RefocusModel(NAME, {"bokeh": _bokeh, "deblur": _deblur, "stack": _stack, "estimate": _estimate})
+
+
+def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
+    return from_device(
+        render_bokeh(
+            to_device(image),
+            to_device(defocus),
+            aperture=to_device(aperture),
+            background=to_device(background),
+            chromatic=chromatic * image.shape[2] / 1000,
+            progress=progress_bar(),
+            **given,
+        )
+    )
+
+
+def _deblur(image, *, strength, defocus, aperture):
+    image = to_device(image)
+    defocus = to_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
+    out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
+    return from_device(out), from_device(defocus)
+
+
+def _estimate(image):
+    return from_device(estimate_coarse(to_device(image), progress=progress_bar()))
+
+
+def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
+    if depth is None:
+        raise RefocusError(
+            "no depth map is connected, but the optical engine needs one to make a focal stack: "
+            "connect a depth map of the photo."
+        )
+    image = to_device(image)
+    b, h, w, _ = image.shape
+    disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind)), h, w), b, "depth")
+    bar, stacks, info = progress_bar(), [], []
+    for i in range(b):
+        one = disparity[i : i + 1]
+        planes = stack_disparities(one, frames)
+
+        def step(done, total, i=i):
+            bar(i * total + done, b * total)
+
+        stack = render_stack(
+            image[i : i + 1], one, planes, strength * w / 1000, aperture=to_device(aperture), progress=step, **given
+        )
+        stacks.append(from_device(stack))
+        info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")
+    return stacks, torch.linspace(0, 1, frames).tolist(), "\n".join(info)
