@@ -73,7 +73,7 @@ def graph(root: Path = Path(ROOT)):
         elif path.parent.as_posix().startswith(home + "/"):
             name = path.parent.as_posix().removeprefix(home + "/")
         files = rooms.setdefault(home, [])
-        if name and name != "__init__" and name not in files:
+        if name and not name.startswith("__") and name not in files:
             files.append(name)
     arrows, by_name = set(), set()
     for path, tree in trees.items():
@@ -114,13 +114,18 @@ def drawing(root: Path = Path(ROOT)) -> str:
         ("weights", ""),
     ):
         inside = [name for name in sorted(rooms) if name.split("/")[0] == top]
-        boxes = [f'{names[name]}["<b>{name}</b><br/>{", ".join(rooms[name])}"]' for name in inside]
+        boxes = [_box(names[name], name, rooms[name]) for name in inside]
         if what:
             boxes = [f'subgraph {top}_["{what}"]', *boxes, "end"]
         lines += [f"    {box}" for box in boxes]
     lines += [f"    {names[a]} --> {names[b]}" for a, b in sorted(needed(arrows))]
     lines += [f"    {names[a]} -. list of names .-> {names[b]}" for a, b in sorted(by_name)]
     return "\n".join([*lines, "```"])
+
+
+def _box(key: str, name: str, files: list[str]) -> str:
+    label = f"<b>{name}</b>" + ("<br/>" + ", ".join(files) if files else "")
+    return f'{key}["{label}"]'
 
 
 def written(text: str, root: Path = Path(ROOT)) -> str:
