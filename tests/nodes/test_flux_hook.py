@@ -132,6 +132,8 @@ def test_attaching_twice_replaces(model, patcher, small):
     expected = native.generate(model, BOKEH, noise, grids, patcher, text, pooled, **RUN)
     again = native.generate(attach(model, DEBLUR, patcher), BOKEH, noise, grids, patcher, text, pooled, **RUN)
     assert torch.equal(again, expected)
+    twice = attach(attach(model, DEBLUR, patcher), BOKEH, patcher)
+    assert [len(hooks) for found in twice.wrappers.values() for hooks in found.values()] == [1]
 
 
 # Together with what else an artist puts on a model
@@ -297,7 +299,8 @@ def test_wrong_conditioning_is_refused(model, patcher, small):
     latents = [unpack(g) for g in grids]
     kontext = native.conditioning(text, pooled, 1.0)
     kontext[0][1]["reference_latents"] = latents
-    for wrong in (base, kontext, with_conditions(base, latents[:1])):
+    more = with_conditions(base, [*latents, latents[0]])
+    for wrong in (base, kontext, with_conditions(base, latents[:1]), more):
         with pytest.raises(RefocusError, match="connect the positive and negative outputs of GenfocusConditioning"):
             native.sample(clone, noise, wrong, steps=1)
     with pytest.raises(RefocusError, match=r"the latent is 18 x 10 and the condition 16 x 10"):
