@@ -22,6 +22,7 @@ from rackfocus.nodes.genfocus.nodes import GenfocusConditioning  # noqa: E402
 from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.pipelines.flux.reference import architecture_of  # noqa: E402
 from rackfocus.pipelines.flux.sampling import sigmas  # noqa: E402
+from rackfocus.pipelines.flux.tokens import pad_to_tokens  # noqa: E402
 from rackfocus.pipelines.genfocus import BOKEH, DEBLUR, DEBLUR_PRE, generate, pack, read_lora, unpack, with_aperture  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
 from rackfocus.pipelines.optics import DefocusMap  # noqa: E402
@@ -155,6 +156,14 @@ def test_the_file_trained_with_pre_deblur_gets_a_black_picture(load, loras, base
     )
     assert same(deblur(model), out)
     assert not same(deblur(load(deblur_lora="deblurNet.safetensors")), out)
+
+
+def test_what_pads_the_picture_is_cut_off(model, loras, base):
+    """It grows below and on the right to whole tokens, and is cut there."""
+    image = random(1, 40, 52, 3)
+    out = by_reference(loras, base, DEBLUR, [pad_to_tokens(image)], ["deblurNet"], DEBLUR.prompt, 3.5)
+    assert out.shape == (1, 48, 64, 3)
+    assert same(deblur(model, image, defocus=DefocusMap(torch.ones(1, 40, 52))), out[:, :40, :52])
 
 
 @pytest.mark.parametrize("size", [(250, 333), (16, 16), (17, 40)])
