@@ -38,7 +38,7 @@ unit: setup
 
 # ComfyUI as a library in one process, without its server.
 nodes: setup
-	$(TEST) -m nodes
+	$(TEST) -m "nodes and not slow"
 
 host: setup
 	$(TEST) -m host

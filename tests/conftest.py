@@ -1,6 +1,7 @@
 """What all tests share: the root folder, and the marker that each folder of tests sets."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ FOLDERS = {"unit": "unit", "nodes": "nodes", "host": "host", "parity": "parity",
 def root():
     """The repository's root folder."""
     return TESTS.parent
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws without a generator of its own is the same in every run and in any order."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def folder_marker(path) -> str | None:

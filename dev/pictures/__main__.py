@@ -6,7 +6,7 @@ call(
     {
         "demo": ("demo", "a photograph refocused by a real ComfyUI, into out/demo"),
         "docs": ("docs", "README's pictures and the workflows' thumbnails, from out/demo"),
-        "icon": ("icon", "docs/icon.png and docs/icon.svg, from the aperture shapes"),
+        "icon": ("icon", "docs/icon.png, from the aperture shapes"),
         "architecture": ("architecture", "the drawing in docs/architecture.md, from the code's imports"),
         "hops": ("hops", "the files of the pack that one small picture passes through"),
     },
