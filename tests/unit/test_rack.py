@@ -193,6 +193,14 @@ def test_a_keyframe_needs_a_point_or_a_distance():
         rack_focus(STILL, "disparity", [Keyframe(2)], strength=1.0)
 
 
+@pytest.mark.parametrize("frames", [2, 3])
+def test_every_frame_of_a_clip_has_its_own_map(frames):
+    clip = random(frames, H, W, seed=5)
+    made = rack("0: 2m", clip, "auto", strength=1000 / W)  # nothing above 1: disparity
+    focus = (1 / 2 - 1 / 10) / (1 - 1 / 10)
+    assert torch.allclose(made.defocus.radius, focus - clip, atol=1e-6)
+
+
 def test_the_number_of_frames():
     clip = STILL.repeat(5, 1, 1)
     assert len(rack(f"4: {LEFT}").focus) == 5
