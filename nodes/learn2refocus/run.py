@@ -21,13 +21,11 @@ from ...pipelines.learn2refocus.inputs import (
     place,
 )
 from ...pipelines.learn2refocus.sampling import sigmas
-from ...pipelines.optics import resolve_kind, to_disparity
+from ...pipelines.optics import METRIC_KINDS, resolve_kind, to_disparity
 from ..host import from_device
 from ..sampling import Report, sample
 from .models import LOADER, SvdModels
 from .widgets import AUTOMATIC, TRAINED
-
-METRIC = ("metres", "inverse_metres")
 
 
 def generate_stacks(
@@ -80,7 +78,7 @@ def positions_of(image: Tensor, depth, depth_kind: str, chosen: str) -> list[int
             "1/metres, or choose 0 (about 5 cm) to 8 (infinity)."
         )
     kind = resolve_kind(depth, depth_kind)
-    if kind not in METRIC:
+    if kind not in METRIC_KINDS:
         raise RefocusError(
             f"input_position is automatic, but the depth map is {kind} without a scale: give one in "
             "metres or 1/metres (RefocusDepth with a metric model or nearest_m, and depth_kind), or "

@@ -71,7 +71,7 @@ def _iris(x, y, blades, roundness, inner, offset):
 def _ring(x, y, blades, roundness, inner, offset):
     # Brightness grows as radius^4 towards the rim: third-order spherical aberration piles the rays up there.
     radius = torch.hypot(x, y)
-    rim = (1 - inner) + inner * radius.clamp(max=1) ** 4
+    rim = (1 - inner) + inner * radius**4
     return _iris(x, y, blades, roundness, inner, offset) * rim
 
 
@@ -143,7 +143,7 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
         cell = torch.cdist(grid, points).argmin(1)
         weight = torch.zeros(count, device=grid.device).index_add_(0, cell, light)
         centre = torch.zeros(count, 2, device=grid.device).index_add_(0, cell, grid * light[:, None])
-        points = torch.where((weight > 0)[:, None], centre / weight.clamp(min=1e-9)[:, None], points)
+        points = torch.where((weight > 0)[:, None], centre / weight[:, None], points)  # an empty cell stays
     used = weight > 0
     return points[used], weight[used] / weight[used].sum()
 

@@ -20,17 +20,21 @@ def generate(image, depth, **widgets):
 
 
 @WIDTHS
-def test_a_stack_is_that_of_the_function_with_strength_scaled_to_the_width(width):
-    image, depth, heart = texture(H, width), stripes(20, 31, 1.25, 2.0, 5.0), aperture_mask(shape="heart")
-    stacks, positions, info = generate(image, depth, depth_kind="metres", aperture=heart, highlights=6.0)
-    disparity = resize_depth(to_disparity(depth, "metres"), H, width)
+@pytest.mark.parametrize(
+    "kind, values, ends",
+    [("metres", (1.25, 2.0, 5.0), (0.8, 0.2)), ("inverted", (0.9, 0.5, 0.2), (0.1 / 0.19, 0.1 / 0.82))],
+)
+def test_a_stack_is_that_of_the_function_with_strength_scaled_to_the_width(width, kind, values, ends):
+    picture, depth, heart = texture(H, width), stripes(20, 31, *values), aperture_mask(shape="heart")
+    stacks, positions, info = generate(picture, depth, depth_kind=kind, aperture=heart, highlights=6.0)
+    disparity = resize_depth(to_disparity(depth, kind), H, width)
     planes = stack_disparities(disparity, 3)
     expected = render_stack(
-        image, disparity, planes, 120 * width / 1000, quality="fast", highlights=6.0, aperture=heart
+        picture, disparity, planes, 120 * width / 1000, quality="fast", highlights=6.0, aperture=heart
     )
     assert len(stacks) == 1 and torch.equal(stacks[0], expected)
-    assert planes == pytest.approx([0.8, 0.5, 0.2]) and info == "focus disparity 0.8 to 0.2"
-    assert positions == [0.0, 0.5, 1.0]
+    assert planes == pytest.approx([ends[0], (ends[0] + ends[1]) / 2, ends[1]])
+    assert info == f"focus disparity {ends[0]:.4g} to {ends[1]:.4g}" and positions == [0.0, 0.5, 1.0]
 
 
 def test_a_stack_runs_from_near_to_far():

@@ -72,7 +72,7 @@ def test_roundness_bends_the_blades_outwards(roundness):
 
 
 def test_squeeze_is_twice_as_tall_as_wide_and_the_longer_axis_is_the_radius():
-    for squeeze, wide, tall in ((2.0, 128, 256), (0.5, 256, 128)):
+    for squeeze, wide, tall in ((2.0, 128, 256), (1.5, 171, 256), (0.75, 256, 192), (0.5, 256, 128)):
         mask = aperture_mask(squeeze=squeeze)[0] > 0.5
         assert abs(int(mask.any(0).sum()) - wide) <= 2 and abs(int(mask.any(1).sum()) - tall) <= 2
     turned = aperture_mask(blades=4, rotation=90, squeeze=2.0)  # the picture's axes, whatever the rotation
@@ -93,6 +93,10 @@ def test_a_heart_stands_on_its_tip():
     assert rows[open_rows[-1]] < 20  # the tip, at the bottom
     assert at(heart, 0, 0.9) == 0 and at(heart, 0.4, 0.8) == at(heart, -0.4, 0.8) == 1  # two lobes at the top
     assert torch.equal(heart, heart.flip(-1))
+    # (X^2 + Y^2 - 3/4)^3 = 1.6 X^2 Y^3 meets X = 0 and Y = 0 at a distance of sqrt(3/4); X = 1.2 x, Y = 1.2 y + 0.05
+    for x, y in ((0, (0.75**0.5 - 0.05) / 1.2), (0, (-(0.75**0.5) - 0.05) / 1.2), (0.75**0.5 / 1.2, -0.05 / 1.2)):
+        assert at(heart, 0.96 * x, 0.96 * y) > 0.9 and at(heart, 1.05 * x, 1.05 * y) < 0.1
+    assert at(heart, 0.4, 0.91) == 1 and at(heart, 0.4, 0.94) == 0  # (0.48, 1.16) lies on the curve
 
 
 @pytest.mark.parametrize("blades, points", [(0, 5), (7, 7)])
@@ -106,7 +110,8 @@ def test_a_star_points_up(blades, points):
 
 
 def test_the_valleys_of_a_star_never_close():
-    assert float(aperture_mask(shape="star", inner=0.0).mean()) > 0.02
+    thin = aperture_mask(shape="star", inner=0.0)
+    assert at(thin, 0, -0.043) == 1 and at(thin, 0, -0.061) < 0.3 and float(thin.mean()) > 0.02
 
 
 def test_a_cats_eye_is_cut_at_the_left():
@@ -163,7 +168,7 @@ def test_a_pictures_rotation_and_squeeze_are_those_of_the_shapes():
     turned = aperture_from_image(bar, rotation=90)
     assert at(turned, 0, 0.7) > 0.9 and at(turned, 0, -0.7) < 0.1 and at(turned, 0.7, 0) < 0.1
     full = torch.ones(1, 64, 64)
-    for squeeze, wide, tall in ((2.0, 128, 256), (0.5, 256, 128)):
+    for squeeze, wide, tall in ((2.0, 128, 256), (1.5, 171, 256), (0.75, 256, 192), (0.5, 256, 128)):
         opening = aperture_from_image(full, squeeze=squeeze)[0] > 0.5
         assert abs(int(opening.any(0).sum()) - wide) <= 2 and abs(int(opening.any(1).sum()) - tall) <= 2
 

@@ -184,7 +184,7 @@ def test_shrinking_selects_the_pixels_at_the_centres():
     assert torch.equal(resize_depth(d, 3, 15), d[:, 1::3])
 
 
-@pytest.mark.parametrize("size", [(9, 6), (6, 15), (18, 6), (6, 30)])
+@pytest.mark.parametrize("size", [(9, 6), (6, 15), (18, 6), (18, 12), (6, 30), (8, 30)])
 def test_whatever_shrinks_on_one_axis_selects(size):
     d = ramp(9, 15, 0.50, 0.55) + torch.linspace(0, 0.01, 9)[:, None]
     assert torch.isin(resize_depth(d, *size), d).all()

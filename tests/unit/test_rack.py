@@ -1,6 +1,7 @@
 """Rack focus: keyframes, the way between them, maps for stills and clips."""
 
 import math
+import re
 from itertools import pairwise
 
 import pytest
@@ -83,6 +84,16 @@ def test_every_bad_line_is_named_and_the_sentence_stays_short():
     with pytest.raises(RefocusError, match="and 37 more") as error:
         parse_keyframes("\n".join("what is this? " * 10 for _ in range(40)))
     assert len(str(error.value)) < 400
+
+
+def test_a_long_line_is_cut_to_30_characters():
+    for text, shown in (("x" * 30, "x" * 30), ("x" * 31, "x" * 27 + "...")):
+        with pytest.raises(RefocusError, match=f"reads '{re.escape(shown)}', but"):
+            parse_keyframes(text)
+    with pytest.raises(RefocusError, match="line 3 reads 'c', but"):
+        parse_keyframes("a\nb\nc")
+    with pytest.raises(RefocusError, match="line 3 reads 'c' and 1 more, but"):
+        parse_keyframes("a\nb\nc\nd")
 
 
 @pytest.mark.parametrize("text", ["", "  \n;", "# 0: 0.3, 0.6"])
@@ -182,6 +193,14 @@ def test_a_keyframe_needs_a_point_or_a_distance():
         rack_focus(STILL, "disparity", [Keyframe(2)], strength=1.0)
 
 
+@pytest.mark.parametrize("frames", [2, 3])
+def test_every_frame_of_a_clip_has_its_own_map(frames):
+    clip = random(frames, H, W, seed=5)
+    made = rack("0: 2m", clip, "auto", strength=1000 / W)  # nothing above 1: disparity
+    focus = (1 / 2 - 1 / 10) / (1 - 1 / 10)
+    assert torch.allclose(made.defocus.radius, focus - clip, atol=1e-6)
+
+
 def test_the_number_of_frames():
     clip = STILL.repeat(5, 1, 1)
     assert len(rack(f"4: {LEFT}").focus) == 5
@@ -239,6 +258,13 @@ def test_the_maps_by_hand(width):
     assert made.defocus.focus_disparity.tolist() == pytest.approx([0.1, 0.5, 0.9])
     assert made.defocus.strength.tolist() == pytest.approx([k * width / 1000 for k in (20, 40, 60)])
     assert made.defocus.focus_point is None and made.strength == pytest.approx([20, 40, 60])
+
+
+def test_the_defaults_are_even_in_time_between_1_and_10_metres():
+    made = rack_focus(STILL, "disparity", parse_keyframes("0: 2m; 2: 5m"), strength=1000 / W)
+    near, far = ((1 / m - 1 / 10) / (1 / 1 - 1 / 10) for m in (2, 5))
+    assert made.focus == pytest.approx([near, (near + far) / 2, far])
+    assert torch.allclose(made.defocus.radius, torch.tensor(made.focus)[:, None, None] - STILL, atol=1e-6)
 
 
 def test_points_are_x_then_y():
