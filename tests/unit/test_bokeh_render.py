@@ -28,6 +28,7 @@ def scene(seed):
 @pytest.mark.parametrize("options", [{}, {"cats_eye": 0.7, "spherical": 0.5, "chromatic": 2.0}, {"linear": True}])
 def test_each_frame_of_a_batch_is_as_if_it_were_alone(options):
     images, radii, plates = (torch.cat(t) for t in zip(*(scene(s) for s in range(3)), strict=True))
+    radii[2] *= 8  # its tiles are other tiles
     together = render_bokeh(images, DefocusMap(radii), background=plates, quality="fast", **options)
     for i in range(3):
         one = slice(i, i + 1)
@@ -69,6 +70,14 @@ def test_each_channel_is_the_photograph_of_its_own_radius():
         # How far the picture goes on past its frame depends on the largest radius: look inside.
         inner = (out - alone)[:, 8:-8, 8:-8, list(channels)]
         assert inner.abs().max() < 1e-5
+
+
+def test_tiles_are_cut_for_each_frame_s_largest_blur(monkeypatch):
+    told = []
+    monkeypatch.setattr(render, "tiles", lambda *size: told.append(size) or tiles.tiles(*size))
+    radii = torch.stack([scene(0)[1][0], -7 + 0 * scene(0)[1][0]])
+    render_bokeh(scene(0)[0], DefocusMap(radii), chromatic=1.5, quality="fast")
+    assert told == [(H, W, 6.5), (H, W, 8.5)]  # red and blue blur more than green in front
 
 
 @pytest.mark.parametrize("chromatic, passes", [(0.0, 1), (2.0, 2)])
