@@ -43,6 +43,9 @@ def test_a_highlight_gets_its_brightness_and_its_hue():
 def test_more_gain_more_light():
     assert recovered(photograph((9.0, 9.0, 9.0)), 20.0).sum() > 1.5 * recovered(photograph((9.0, 9.0, 9.0)), 10.0).sum()
     assert find_clipped_highlights(photograph((9.0, 9.0, 9.0)), 1.0) is None
+    assert float(find_clipped_highlights(patch([0.3] * 3)).level.max()) == pytest.approx(
+        12
+    )  # as published in the nodes
 
 
 def test_a_highlight_through_a_soft_lens_is_still_one():
