@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.bokeh import tiles
-from rackfocus.pipelines.optical.bokeh.highlights import HIGHLIGHT_SIZE, find_clipped_highlights
+from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_highlights
 
 H, W = 200, 320
 
@@ -147,7 +147,7 @@ def test_each_highlight_has_its_own_hue_and_background():
 
 @pytest.mark.parametrize("shape", [(150, 500), (500, 150), (300, 400)])
 def test_a_highlight_is_small_against_the_picture_s_diagonal(shape):
-    limit = HIGHLIGHT_SIZE * math.hypot(*shape)
+    limit = 0.025 * math.hypot(*shape)
     fits, large = math.floor(limit) - 1, math.ceil(limit) + 2
     assert level(patch([0.3] * 3, size=(fits, fits), shape=shape)).max() == pytest.approx(10, rel=1e-2)
     big = patch([0.3] * 3, size=(large, large), shape=shape)
