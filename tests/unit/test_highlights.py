@@ -98,6 +98,10 @@ def test_a_ring_near_white_is_no_highlight(towards_white, sure):
     assert level(patch(ring)).tolist() == pytest.approx([10 * sure] * 3, abs=0.05)
 
 
+def test_before_an_almost_white_background_a_twentieth_of_white_is_the_way():
+    assert level(patch([0.99] * 3, background=0.98)).tolist() == pytest.approx([10] * 3, abs=0.05)
+
+
 def test_the_ring_s_excess_over_the_background_is_the_hue():
     assert level(patch([0.4, 0.3, 0.25])).tolist() == pytest.approx([10, 5, 2.5], rel=0.02)
     assert level(patch([0.25, 0.4, 0.1])).tolist() == pytest.approx([2.5, 10, 0], abs=0.1)  # no light is below 0
