@@ -1,13 +1,17 @@
 """render_bokeh's own work: batches, channels, progress, what stays as it is."""
 
+import math
+
 import pytest
 import torch
 
+from rackfocus.pipelines.image.light import decode_srgb
 from rackfocus.pipelines.optical.bokeh import SAMPLES, render, render_bokeh, tiles
+from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_highlights
 from rackfocus.pipelines.optical.bokeh.render import radius_of_channels
 from rackfocus.pipelines.optics import DefocusMap, aperture_mask
 
-H, W = 37, 53
+H, W = 45, 70  # large enough for a highlight of two pixels to be small against it
 
 
 def random(*shape, seed=0):
@@ -28,7 +32,9 @@ def scene(seed):
 @pytest.mark.parametrize("options", [{}, {"cats_eye": 0.7, "spherical": 0.5, "chromatic": 2.0}, {"linear": True}])
 def test_each_frame_of_a_batch_is_as_if_it_were_alone(options):
     images, radii, plates = (torch.cat(t) for t in zip(*(scene(s) for s in range(3)), strict=True))
+    radii[2] *= 8  # its tiles are other tiles
     together = render_bokeh(images, DefocusMap(radii), background=plates, quality="fast", **options)
+    assert all(find_clipped_highlights(image) is not None for image in images)
     for i in range(3):
         one = slice(i, i + 1)
         alone = render_bokeh(images[one], DefocusMap(radii[one]), background=plates[one], quality="fast", **options)
@@ -71,9 +77,17 @@ def test_each_channel_is_the_photograph_of_its_own_radius():
         assert inner.abs().max() < 1e-5
 
 
+def test_tiles_are_cut_for_each_frame_s_largest_blur(monkeypatch):
+    told = []
+    monkeypatch.setattr(render, "tiles", lambda *size: told.append(size) or tiles.tiles(*size))
+    radii = torch.stack([scene(0)[1][0], -7 + 0 * scene(0)[1][0]])
+    render_bokeh(scene(0)[0], DefocusMap(radii), chromatic=1.5, quality="fast")
+    assert told == [(H, W, 6.5), (H, W, 8.5)]  # red and blue blur more than green in front
+
+
 @pytest.mark.parametrize("chromatic, passes", [(0.0, 1), (2.0, 2)])
 def test_progress_counts_every_lens_point_of_every_tile(monkeypatch, chromatic, passes):
-    monkeypatch.setattr(tiles, "TILE", 32)  # 2 x 2 tiles
+    monkeypatch.setattr(tiles, "TILE", 40)  # 2 x 2 tiles
     images, radii, _ = (torch.cat(t) for t in zip(*(scene(s) for s in range(2)), strict=True))
     radii[1] = 0
     told = []
@@ -117,6 +131,22 @@ def test_what_changes_by_less_than_can_be_seen_stays_bit_for_bit(monkeypatch, li
     for sign in (1, -1):
         assert torch.equal(off_by(0.8 * sign * tolerance), image)
         assert not torch.equal(off_by(1.3 * sign * tolerance), image)
+
+
+def test_a_disc_averages_all_its_pixels_and_not_one_for_each_lens_point():
+    """Noise of deviation s becomes s / sqrt(pixels of the disc); through 40 pinholes it would stay s / sqrt(40)."""
+    image, radius = 0.4 + 0.2 * random(1, 60, 90, 3), 12.0
+    out = render_bokeh(image, DefocusMap(torch.full((1, 60, 90), radius)), linear=True, quality="fast")
+    left = float(out[0, 15:-15, 15:-15].std((0, 1)).mean() / image.std())
+    assert left < 2 / math.sqrt(math.pi * radius**2) < 0.7 / math.sqrt(SAMPLES["fast"])
+
+
+def test_a_clipped_highlight_is_as_many_times_white_as_asked():
+    image, defocus = scene(0)[0], DefocusMap(torch.full((1, H, W), 6.0))
+    none, some, more = (
+        decode_srgb(render_bokeh(image, defocus, highlights=g, quality="fast")).sum() for g in (1, 6, 11)
+    )
+    assert float((more - none) / (some - none)) == pytest.approx(2, rel=0.05)
 
 
 def test_a_blur_within_a_pixel_changes_nothing():

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.pipelines.optical.bokeh import render_bokeh, tiles
+from rackfocus.pipelines.optical.bokeh import render, render_bokeh, tiles
 from rackfocus.pipelines.optical.bokeh.surfaces import FILL_REACH, GRID
 from rackfocus.pipelines.optical.bokeh.tiles import Window
 from rackfocus.pipelines.optics import DefocusMap
@@ -91,6 +91,15 @@ def test_tiles_leave_no_seam(monkeypatch, h, w, cats_eye):
     tiled = render_bokeh(image, defocus, background=plate, quality="fast", cats_eye=cats_eye)
     assert (whole - image).abs().max() > 0.1
     assert (whole - tiled).abs().max() < 1e-5
+
+
+def test_each_tile_s_surfaces_are_told_where_they_lie(monkeypatch):
+    """(x, y) of the first known pixel, so that the cells of the hidden background are those of the whole picture."""
+    told, build_points = [], render.build_points
+    monkeypatch.setattr(tiles, "TILE", 160)
+    monkeypatch.setattr(render, "build_points", lambda *a: told.append(a[3]) or build_points(*a))
+    render_bokeh(random(1, 40, 400, 3), DefocusMap(torch.full((1, 40, 400), 4.0)), quality="fast")
+    assert told == [(-16, -16), (-16, -16), (320 - 4 * FILL_REACH, -16)]
 
 
 def test_clipped_highlights_leave_no_seam(monkeypatch):

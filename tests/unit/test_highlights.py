@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.bokeh import tiles
-from rackfocus.pipelines.optical.bokeh.highlights import HIGHLIGHT_SIZE, find_clipped_highlights
+from rackfocus.pipelines.optical.bokeh.highlights import find_clipped_highlights
 
 H, W = 200, 320
 
@@ -43,6 +43,9 @@ def test_a_highlight_gets_its_brightness_and_its_hue():
 def test_more_gain_more_light():
     assert recovered(photograph((9.0, 9.0, 9.0)), 20.0).sum() > 1.5 * recovered(photograph((9.0, 9.0, 9.0)), 10.0).sum()
     assert find_clipped_highlights(photograph((9.0, 9.0, 9.0)), 1.0) is None
+    assert float(find_clipped_highlights(patch([0.3] * 3)).level.max()) == pytest.approx(
+        12
+    )  # as published in the nodes
 
 
 def test_a_highlight_through_a_soft_lens_is_still_one():
@@ -95,6 +98,10 @@ def test_a_ring_near_white_is_no_highlight(towards_white, sure):
     assert level(patch(ring)).tolist() == pytest.approx([10 * sure] * 3, abs=0.05)
 
 
+def test_before_an_almost_white_background_a_twentieth_of_white_is_the_way():
+    assert level(patch([0.99] * 3, background=0.98)).tolist() == pytest.approx([10] * 3, abs=0.05)
+
+
 def test_the_ring_s_excess_over_the_background_is_the_hue():
     assert level(patch([0.4, 0.3, 0.25])).tolist() == pytest.approx([10, 5, 2.5], rel=0.02)
     assert level(patch([0.25, 0.4, 0.1])).tolist() == pytest.approx([2.5, 10, 0], abs=0.1)  # no light is below 0
@@ -144,7 +151,7 @@ def test_each_highlight_has_its_own_hue_and_background():
 
 @pytest.mark.parametrize("shape", [(150, 500), (500, 150), (300, 400)])
 def test_a_highlight_is_small_against_the_picture_s_diagonal(shape):
-    limit = HIGHLIGHT_SIZE * math.hypot(*shape)
+    limit = 0.025 * math.hypot(*shape)
     fits, large = math.floor(limit) - 1, math.ceil(limit) + 2
     assert level(patch([0.3] * 3, size=(fits, fits), shape=shape)).max() == pytest.approx(10, rel=1e-2)
     big = patch([0.3] * 3, size=(large, large), shape=shape)

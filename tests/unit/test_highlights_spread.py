@@ -213,6 +213,14 @@ def test_a_cats_eye_opens_towards_the_centre_and_keeps_its_light(radius, width, 
     assert side * along == pytest.approx(shift / 2 * abs(radius), rel=0.15) and abs(across) < 0.4
 
 
+def test_a_cats_eye_gives_no_light_back_that_a_surface_occludes():
+    lens = make_lens(aperture_mask(), 40, cats_eye=0.8)
+    half = (lens.points[:, 0] < 0)[None].byte()
+    out = spread(one(9), lambda _: half, lens, Field(100, 60, 200, 120))[..., 0]
+    assert 0.2 < float(out.sum()) < 1.8
+    assert float(out.sum()) < float(spread(one(9), None, lens, Field(100, 60, 200, 120))[..., 0].sum()) - 0.2
+
+
 def test_one_cats_eye_serves_a_twelfth_of_the_picture_s_width():
     lens = make_lens(aperture_mask(), 40, cats_eye=1.0)
     x, y, free = torch.tensor([5, 13, 30, 5]), torch.tensor([5, 5, 5, 40]), torch.ones(4, dtype=torch.bool)

@@ -210,23 +210,23 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
     left, top = origin[0] % FILL_REACH, origin[1] % FILL_REACH
     middle, beside = _carry_outwards(middle, edge)
     seed = (beside & ~edge & (radius > middle)).float()
-    sums = torch.cat([linear, radius[..., None], torch.ones_like(radius)[..., None]], -1) * seed[..., None]
-    sums = F.pad(sums.permute(2, 0, 1)[None], (left, -(left + w) % FILL_REACH, top, -(top + h) % FILL_REACH))
-    mean, reach = _pull(_push(sums))
+    weighted = torch.cat([linear, radius[..., None], torch.ones_like(radius)[..., None]], -1) * seed[..., None]
+    weighted = F.pad(weighted.permute(2, 0, 1)[None], (left, -(left + w) % FILL_REACH, top, -(top + h) % FILL_REACH))
+    mean, reach = _pull(_push(weighted))
     mean, reach = mean[0, :, top : top + h, left : left + w], reach[0, 0, top : top + h, left : left + w]
     return mean[:3].permute(1, 2, 0), mean[3], reach
 
 
-def _push(sums: Tensor) -> list[Tensor]:
-    """[1, 5, H, W] -> its sums over cells of 1, 2, 4, ... FILL_REACH pixels."""
-    pyramid = [sums]
+def _push(weighted: Tensor) -> list[Tensor]:
+    """[1, 5, H, W] -> its means over cells of 1, 2, 4, ... FILL_REACH pixels."""
+    pyramid = [weighted]
     for _ in range(_FILL_LEVELS):
-        pyramid.append(F.avg_pool2d(pyramid[-1], 2) * 4)
+        pyramid.append(F.avg_pool2d(pyramid[-1], 2))
     return pyramid
 
 
 def _pull(pyramid: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Weighted sums and weights by size of cell -> (means [1, 4, H, W], reach [1, 1, H, W] in pixels)."""
+    """Weighted values and weights by size of cell -> (means [1, 4, H, W], reach [1, 1, H, W] in pixels)."""
     mean = torch.zeros_like(pyramid[-1][:, :4])
     reach = torch.full_like(pyramid[-1][:, 4:], math.inf)
     for level in range(_FILL_LEVELS, 0, -1):
