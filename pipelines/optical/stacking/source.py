@@ -46,8 +46,8 @@ class Stack:
 
 
 def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
-    """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or batches [n, H, W, 3] one by one into a temporary
-    file (16-bit floats, 6 bytes a pixel) that is mapped, so that the stack need not fit into memory: [N, H, W, 3].
+    """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or batches [n, H, W, 3] one by one into a
+    temporary file (16-bit floats, 6 bytes a pixel) that is mapped, so that the stack need not fit into memory.
 
     Raises RefocusError on anything else, on frames of different sizes, and on values that are not finite.
     """
