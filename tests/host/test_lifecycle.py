@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rackfocus.dev.host.paths import DEV, PYTHON
+from rackfocus.dev.host.paths import HERE, PYTHON
 from rackfocus.dev.host.server import Host, HostError
 
 
@@ -71,7 +71,7 @@ def test_host_ends_with_a_killed_parent(tmp_path):
         "child = subprocess.Popen(sys.argv[1:], stdin=pipe, stdout=pipe, start_new_session=True)\n"
         "child.stdout.readline(); print(child.pid, flush=True); time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", parent_code, PYTHON, os.path.join(DEV, "comfy_main.py"), str(tmp_path)]
+    command = [sys.executable, "-c", parent_code, PYTHON, os.path.join(HERE, "comfy_main.py"), str(tmp_path)]
     parent = subprocess.Popen(command, stdout=subprocess.PIPE)
     group = int(parent.stdout.readline())
     assert group > 1
