@@ -78,6 +78,9 @@ def test_seen_and_kept():
     assert A.kept[:, :26].max() == 0
     assert A.seen[18, 10] == pytest.approx(1, abs=1e-4)
     assert 0.4 < A.seen[18, 25] < 0.7  # half its disc lies behind the sharp half
+    A = BlurOperator(torch.full((H, W), 0.4), CIRCLE)  # 0.6 of a pixel and 0.4 of a disc of 1 px
+    assert A.kept[18, 25] == pytest.approx(0.6, abs=1e-5)
+    assert A.seen[0, 0] < 0.9 and A.kept[0, 0] == pytest.approx(0.6 / float(A.seen[0, 0]), abs=1e-5)
 
 
 def test_occlusion_by_hand():

@@ -7,7 +7,7 @@ from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.deconvolution import restore as R
 from rackfocus.pipelines.optical.deconvolution.operator import BlurOperator
 from rackfocus.pipelines.optics import aperture_mask
-from rackfocus.tests.pictures import photograph, psnr, random, texture
+from rackfocus.tests.pictures import photograph, psnr, random, stripes, texture
 
 CIRCLE = aperture_mask()
 
@@ -146,3 +146,34 @@ def test_the_margin_lets_light_in_from_outside():
     assert psnr(out[middle].movedim(0, -1), truth[middle].movedim(0, -1)) > psnr(
         wide[middle].movedim(0, -1), truth[middle].movedim(0, -1)
     )
+
+
+def recorded(monkeypatch, image, radius):
+    """The operator, V and b that the first step of a restoration solves with, and its result without any step."""
+    seen = []
+    monkeypatch.setattr(R, "measure_grain", lambda image, radius: 0.01)
+    monkeypatch.setattr(R, "conjugate_gradients", lambda A, V, wx, wy, b, x, tick: seen.append((A, V, b)) or x)
+    out = R.restore(image, radius, CIRCLE, 5, 0.02)
+    return *seen[0], out
+
+
+def test_trust_by_hand(monkeypatch):
+    """s^2 / (noise^2 + grain^2 + (hidden (1 - seen))^2), and 0 in the margin."""
+    image = texture(40, 61)[0].movedim(-1, 0)
+    A, V, b, _ = recorded(monkeypatch, image, stripes(40, 61, 6.0, 0.0)[0])
+    inside = torch.zeros(1, 50, 71)
+    inside[:, 5:-5, 5:-5] = 1
+    variance = 0.02**2 + 0.01**2 + (0.15 * (1 - A.seen).clamp(min=0)) ** 2
+    assert torch.allclose(V, inside * R.srgb_slope(b) ** 2 / variance) and variance.max() > 3 * variance.min()
+    assert torch.allclose(b[:, 5:-5, 5:-5], decode_srgb(image))
+
+
+def test_a_highlight_stands_and_its_disc_has_no_equation(monkeypatch):
+    y, x = torch.meshgrid(torch.arange(50.0), torch.arange(71.0), indexing="ij")
+    distance = torch.hypot(y - 22, x - 44)
+    image = torch.where(distance < 7.2, 1.0, 0.3).expand(3, 50, 71)
+    _, V, _, out = recorded(monkeypatch, image, torch.full((50, 71), 7.0))
+    V = V[:, 5:-5, 5:-5]
+    assert (V[:, distance < 9] == 0).all() and (V[:, (distance > 16) & (x > 2)] > 0).all()
+    assert (out[:, 22, 44] == 1).all()
+    assert torch.allclose(out[:, distance > 3], torch.tensor(0.3), atol=1e-3)  # filled from round the disc

@@ -166,3 +166,12 @@ def test_clipped_windows_tell_nothing(value, tells):
     finally:
         E._scores = real
     assert torch.equal(seen[0], clipped)
+
+
+def test_noise_is_counted_in_srgb(monkeypatch):
+    """Noise s in light about 0.1 is slope(0.1) s in sRGB; its power is the low quantile of the finest rings."""
+    seen = []
+    monkeypatch.setattr(E, "likelihood", lambda p, noise, level, tick: seen.append(noise) or torch.zeros(len(p), 3))
+    light = 0.1 + 0.005 * torch.randn(100, 140, generator=torch.Generator().manual_seed(2))
+    E._scores(light, torch.zeros_like(light), 0, lambda: None)
+    assert 0.65 < seen[0] / (E.srgb_slope(torch.tensor(0.1)) * 0.005) ** 2 < 1

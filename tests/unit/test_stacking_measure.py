@@ -76,14 +76,23 @@ def test_lost_light_tells_the_frame_in_which_a_highlight_is_small():
     frames[0][distance < 12] = 1.0
     frames[1][distance < 3] = 1.0
     frames[2][distance < 14] = 1.0
+    frames[2][56:72, :24] = 0.4  # brighter, but nothing clips there
     survey = S.survey(Stack(frames), lambda: None)
     assert survey.shape == (3, 20, 33)
     assert survey[:, 7, 22].argmax() == 1  # sample (7, 22) lies on pixel (28, 88)
     plain = torch.stack([S.coarse_measure(S.quarter(f.movedim(-1, 0))[0][None], 1)[0] for f in frames])
     assert torch.allclose(survey[:, 15, 3], plain[:, 15, 3], atol=1e-4)  # far from any clipped pixel
     fused = fuse_stack(frames, method="depth")
-    assert torch.allclose(fused.image[0][distance > 5], torch.tensor(0.1), atol=0.02)
+    assert torch.allclose(fused.image[0][(distance > 5) & (x > 40)], torch.tensor(0.1), atol=0.02)
     assert torch.allclose(fused.order[0, 28:33, 88:93], torch.tensor(0.5), atol=0.1)
+
+
+def test_light_is_summed_over_a_share_of_the_long_side(monkeypatch):
+    seen, real = [], S.gaussian
+    monkeypatch.setattr(S, "LIGHT_WINDOW", 0.1)
+    monkeypatch.setattr(S, "gaussian", lambda x, sigma: seen.append(sigma) or real(x, sigma))
+    S.survey(Stack(random(2, 60, 132, 3)), lambda: None)
+    assert set(seen) == {S.WINDOW, 0.1 * 132 / 4}
 
 
 def test_the_survey_is_the_same_in_tiles(monkeypatch):
@@ -100,6 +109,8 @@ def test_weights_by_hand():
     measure = torch.tensor([0.08, 0.18, 0.18])[:, None, None].expand(3, 4, 6)
     assert torch.allclose(methods.weights(measure, 2.0)[:, 0, 0], torch.tensor([1, 4, 4]) / 9)
     assert torch.allclose(methods.weights(torch.zeros(4, 2, 3), 8.0), torch.tensor(0.25))
+    measure = torch.tensor([[[0.0, 400.0]], [[0.0, 0.0]]])  # a faint pixel beside a strong one
+    assert torch.allclose(methods.weights(measure, 16.0)[0, 0], torch.tensor([0.5, 1.0]))
 
 
 def test_the_average_is_of_light_with_its_contrast():

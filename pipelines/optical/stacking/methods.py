@@ -58,8 +58,8 @@ def fuse_pyramid(frames: Tensor, measure: Tensor) -> Tensor:
     w = weights(measure, PYRAMID_CONTRAST)[:, None]
     fused = []
     for band in analyse(frames.movedim(-1, 1), PYRAMID_LEVELS):
-        fused.append((band * w).sum(0, keepdim=True) / w.sum(0, keepdim=True))
-        w = down(w)
+        fused.append((band * w).sum(0, keepdim=True))
+        w = down(w)  # still sums to 1
     return synthesise(fused)[0].movedim(0, -1).clamp(0, 1)
 
 
