@@ -174,6 +174,8 @@ def test_finish_takes_the_detail_at_either_size():
         assert made.shape == (3, *expected, 3)
         assert psnr(made[2:], truth) > psnr(resize(own, *expected), truth) + 3
         assert torch.equal(made[2], made[1])
+        half = finish(frames, photo, 2, size=size, detail=0.5)
+        assert torch.equal(half, transfer_detail(frames, resize(photo, *expected), 2, 0.5))
     for wrong in (2.0, -0.1):
         with pytest.raises(RefocusError, match=f"detail is {wrong:g}"):
             finish(frames, photo, 2, detail=wrong)
