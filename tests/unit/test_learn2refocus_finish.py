@@ -131,6 +131,14 @@ def test_likeness_by_hand():
     assert torch.allclose(as_sharp(a, a), torch.ones(1, 64, 112)) and float(as_sharp(a, 1 - a).max()) == 0
 
 
+def test_where_there_is_detail_the_near_neighbourhood_decides():
+    a = random(1, 64, 112, 3)
+    b = a.clone()
+    b[:, :, 56:] = 0.5
+    share = as_sharp(a, b)[0].mean(0)
+    assert float(share[:44].min()) > 0.9 and float(share[68:].max()) < 0.1
+
+
 def test_where_neither_shows_detail_they_are_alike_and_the_neighbourhood_decides_between():
     """Flat at the left, textured at the right, where one is blurred; near the texture the flat part goes with it."""
     a = torch.full((1, 64, 256, 3), 0.5)
@@ -163,6 +171,13 @@ def test_amount_is_a_share_and_flat_pictures_stay_flat():
     flat = torch.full((9, 64, 64, 3), 0.3)
     made = transfer_detail(flat, torch.full((1, 100, 90, 3), 0.3), 4)
     assert torch.allclose(made, torch.full((9, 100, 90, 3), 0.3), atol=1e-5)
+
+
+def test_detail_that_reaches_beyond_white_or_black_is_cut_off():
+    photo = 0.3 + 0.4 * (random(1, *FULL, 3) > 0.5).float()
+    for shift, end in ((0.45, 1.0), (-0.45, 0.0)):
+        made = transfer_detail((resize(photo, *MODEL) + shift).clamp(0, 1), photo, 0)
+        assert end in (float(made.min()), float(made.max())) and 0 <= float(made.min()) and float(made.max()) <= 1
 
 
 def test_finish_takes_the_detail_at_either_size():
