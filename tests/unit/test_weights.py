@@ -70,6 +70,7 @@ def test_list_tells_everything(capsys):
         (lambda p: None, 1, "missing: get one.safetensors from some/repo"),
         (lambda p: p.write_bytes(CONTENT), 0, "size and sha256 right"),
         (lambda p: p.write_bytes(CONTENT[:-1]), 1, "wrong size: 20,999 bytes, but 21,000 are needed"),
+        (lambda p: p.write_bytes(CONTENT + b"x"), 1, "wrong size: 21,001 bytes, but 21,000 are needed"),
         (lambda p: p.write_bytes(CONTENT[:-1] + b"x"), 1, "wrong sha256"),
     ],
 )
