@@ -1,34 +1,67 @@
 # From git, python3 and make alone: every target sets up .venv and the host first.
 PYTHON ?= python3
 PORT ?= 0
+FILE ?=
 RUN := .venv/bin/python
+TEST := .venv/bin/pytest -q
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test parity bench serve clean
+.PHONY: setup demo test lint format types unit nodes host parity truth mutate bench hops serve clean
 .NOTPARALLEL:
 
 setup:
-	@$(PYTHON) -m dev.host.setup
+	@$(PYTHON) -m dev.host setup
 
 demo: setup
-	@$(RUN) -m dev.pictures.demo
+	@$(RUN) -m dev.pictures demo
 
-test: setup
+# Everything that must hold, the quick checks first.
+test: setup lint types
+	$(TEST)
+
+lint: setup
 	$(RUN) -m ruff check .
-	.venv/bin/pytest -q
+	$(RUN) -m ruff format --check .
+
+format: setup
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+types: setup
+	@mkdir -p .mypy_cache && ln -sfn "$(CURDIR)" .mypy_cache/rackfocus
+	$(RUN) -m mypy
+
+# Quick: under a minute, without ComfyUI.
+unit: setup
+	$(TEST) -m "unit and not slow"
+
+# ComfyUI as a library in one process, without its server.
+nodes: setup
+	$(TEST) -m "nodes and not slow"
+
+host: setup
+	$(TEST) -m host
 
 parity: setup
-	.venv/bin/pytest -q tests/parity
+	$(TEST) -m parity
+
+truth: setup
+	$(TEST) -m truth
+
+# For example `make mutate FILE=pipelines/optics/focus.py`.
+mutate: setup
+	@$(RUN) -m dev.bench mutate $(FILE)
 
 bench: setup
-	@$(RUN) -m dev.bench.optical
-	@$(RUN) -m dev.bench.genfocus
-	@$(RUN) -m dev.bench.learn2refocus
+	@$(RUN) -m dev.bench all
+
+hops: setup
+	@$(RUN) -m dev.pictures hops
 
 serve: setup
-	@$(RUN) -m dev.host.serve --port $(PORT)
+	@$(RUN) -m dev.host serve --port $(PORT)
 
 clean:
-	rm -rf .venv .host out build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv .host out build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -74,7 +74,7 @@ def loader_inputs() -> list:
 def inputs(task: str, *shared) -> list:
     """The inputs of a task's node: the engines' required options behind its `shared` required inputs, their optional
     ones behind the optional ones, and to each tooltip what the engines have to say about it."""
-    brought = _merged(engine.options().get(task, ()) for engine in ENGINES.values())
+    brought = _merged(engine.options().get(task, []) for engine in ENGINES.values())
     required, optional = ([i for i in (*shared, *brought) if bool(i.optional) is kind] for kind in (False, True))
     return [_noted(i, noted(task, i.id)) for i in required + optional]
 

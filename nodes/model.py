@@ -61,7 +61,7 @@ def _ready(engine: str, chosen: dict) -> dict:
 # The host hands to validate_inputs what its signature names, and with ** everything, sockets too: so the signature
 # names the engine and the files that engines choose from lists.
 _FILES = [i.id for i in loader_inputs() if isinstance(i, io.Combo.Input)]
-LoadRefocusModel.validate_inputs.__func__.__signature__ = inspect.Signature(
+vars(LoadRefocusModel)["validate_inputs"].__func__.__signature__ = inspect.Signature(
     [
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
         for name, default in (("cls", inspect.Parameter.empty), ("engine", DEFAULT), *((f, None) for f in _FILES))

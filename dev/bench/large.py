@@ -1,4 +1,4 @@
-"""Memory and time of a large picture: python -m dev.bench.large --width 8192 --height 5464 --radius 150."""
+"""Memory and time of a large picture: python -m dev.bench large --width 8192 --height 5464 --radius 150."""
 
 import argparse
 import time
@@ -41,7 +41,3 @@ def main():
         f"{image.shape[2]} x {image.shape[1]}, radius {o.radius:g}, {o.quality}: {above / GIB:.2f} GiB above input "
         f"and output, {(time.perf_counter() - start) / megapixels:.2f} s per megapixel"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""learn2refocus on the tiny golden SVD, on the CPU: python -m dev.bench.learn2refocus.
+"""learn2refocus on the tiny golden SVD, on the CPU: python -m dev.bench learn2refocus.
 
 Processor seconds a step beside the plain host sampler and the reference, in one run; peak memory of decoding by chunk.
 """
@@ -99,13 +99,9 @@ def main():
     print(f"decoding nine frames of {2 * DECODED} x {2 * DECODED} pixels, memory on top, MiB")
     for chunk in (1, 3, 9):  # each in a process of its own: a peak never falls
         told = subprocess.run(
-            [sys.executable, "-m", "rackfocus.dev.bench.learn2refocus", "decoding", str(chunk)],
+            [sys.executable, "-m", __package__, "learn2refocus", "decoding", str(chunk)],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
         print(f"  {chunk} at a time {float(told.split()[-1]):8.0f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Quality in dB on path-traced truth and speed beside disc scatter, in one run: python -m dev.bench.optical."""
+"""Quality in dB on path-traced truth and speed beside disc scatter, in one run: python -m dev.bench optical."""
 
 import argparse
 import statistics
@@ -108,7 +108,3 @@ def main():
     found = scenes()
     for part in options.parse_args().parts or parts:
         parts[part](found)
-
-
-if __name__ == "__main__":
-    main()

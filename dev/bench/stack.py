@@ -1,4 +1,4 @@
-"""Memory and time of focus stacking on a stack that streams: python -m dev.bench.stack --frames 100 --megapixels 24.
+"""Memory and time of focus stacking on a stack that streams: python -m dev.bench stack --frames 100 --megapixels 24.
 
 Frames are made one at a time as they are asked for. Memory of its own is what the process cannot give back; pages of
 the temporary file, in which the frames wait, are resident too, but the system drops them at will.
@@ -91,7 +91,3 @@ def main():
         work.join()
         if work.exitcode:
             raise SystemExit(work.exitcode)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Talk to a running ComfyUI: upload, queue, wait with progress, interrupt, fetch pictures.
 
 client = Client("http://127.0.0.1:8188")
-run = client.run(prompt)            # API form; see dev/workflow.py for making it from a workflow file
+run = client.run(prompt)            # API form; dev/workflows/convert.py makes it from a workflow file
 pictures = client.pictures(run, "9")
 """
 

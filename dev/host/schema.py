@@ -1,4 +1,4 @@
-"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host.schema."""
+"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host schema."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,9 @@ from pathlib import Path
 from .paths import ROOT
 from .server import Host
 
+# The pack's version in which a node's inputs or outputs last changed. Every saved node carries it as `ver`, so that a
+# version of the pack without such a change leaves all workflow files as they are. Set it when the snapshot changes.
+SCHEMA_VERSION = "0.1.0"
 FILE = Path(ROOT) / "tests" / "data" / "schema.json"
 
 
@@ -28,7 +31,3 @@ def schema(object_info: dict) -> dict:
 def main():
     with Host() as host, host.client() as client:
         FILE.write_text(json.dumps(schema(client.object_info()), indent=1) + "\n", encoding="ascii")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,6 @@
 import argparse
 import os
 import socket
-import sys
 import time
 
 from .paths import CACHE, UserError
@@ -50,12 +49,3 @@ def main():
         while True:
             host.check()
             time.sleep(0.5)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"make serve: {error}")
-    except KeyboardInterrupt:
-        print("\nStopped.")

@@ -8,7 +8,6 @@ import glob
 import hashlib
 import os
 import shutil
-import sys
 import time
 
 from .comfy import unpack, version
@@ -66,19 +65,11 @@ def main():
     wanted = fingerprint()
     if ready(wanted):
         return
-    os.makedirs(CACHE, exist_ok=True)
-    with open(os.path.join(ROOT, ".setup.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second waits, then finds all done
-        if not ready(wanted):
-            set_up(wanted)
-
-
-if __name__ == "__main__":
     try:
-        main()
-    except UserError as error:
-        sys.exit(f"make setup: {error}")
+        os.makedirs(CACHE, exist_ok=True)
+        with open(os.path.join(ROOT, ".setup.lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second waits, then finds all done
+            if not ready(wanted):
+                set_up(wanted)
     except OSError as error:
-        sys.exit(f"make setup: {error.filename or 'the disk'}: {error.strerror or error}")
-    except KeyboardInterrupt:
-        sys.exit("make setup: stopped; run it again to continue.")
+        raise UserError("{}: {}".format(error.filename or "the disk", error.strerror or error)) from error

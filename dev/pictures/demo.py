@@ -1,14 +1,13 @@
 """The demonstration: a real photograph refocused by a real ComfyUI. Writes pictures and an overview to out/demo."""
 
 import copy
-import sys
 import time
 from pathlib import Path
 
 from PIL import Image
 
 from ..bench.truth import scenes
-from ..host.paths import ROOT, UserError
+from ..host.paths import ROOT
 from ..host.server import Host
 from ..workflows.convert import load, to_prompt
 from .photo import motorcycle, pages
@@ -154,10 +153,3 @@ def main():
         picture.save(OUT / shown[-1][0], save_all=moves)
     (OUT / "index.html").write_text(overview(shown), encoding="ascii")
     print(f"{len(pictures)} pictures and an overview in {time.monotonic() - start:.1f} s: {OUT / 'index.html'}")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        sys.exit(str(error))

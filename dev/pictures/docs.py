@@ -1,4 +1,4 @@
-"""The README's pictures and the workflows' thumbnails, from the demonstration's output: python -m dev.pictures.docs."""
+"""The README's pictures and the workflows' thumbnails, from the demonstration's output: python -m dev.pictures docs."""
 
 from pathlib import Path
 
@@ -162,7 +162,3 @@ def main():
     }
     for name, picture in thumbnails.items():
         save(picture.resize((480, round(480 * picture.height / picture.width))), folder / f"{name}.jpg")
-
-
-if __name__ == "__main__":
-    main()

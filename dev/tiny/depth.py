@@ -1,5 +1,6 @@
 """Tiny depth models with random weights, saved as an artist would have them on disk."""
 
+import argparse
 from pathlib import Path
 
 import torch
@@ -116,3 +117,11 @@ def save(name: str, folder, seed: int = 0) -> Path:
     build(name, seed).save_pretrained(folder)
     getattr(transformers, processor)(**settings).save_pretrained(folder)
     return Path(folder)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=list(MODELS))
+    parser.add_argument("folder", type=Path, help="for example .host/serve/models/refocus/tiny")
+    given = parser.parse_args()
+    print(save(given.kind, given.folder))

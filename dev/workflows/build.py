@@ -11,22 +11,18 @@ flow.save("workflows/blur.json")
 """
 
 import json
-import re
 import uuid
 from pathlib import Path
 
 from rackfocus.weights.manifest import model_entries
 
-from ..host.paths import COMFY_VERSION, ROOT
+from ..host.paths import COMFY_VERSION
+from ..host.schema import SCHEMA_VERSION
 from .convert import WorkflowError, compatible
 from .widgets import UPLOADS, inputs_of, stored_order
 
 CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
 SHOWS_PICTURE = {"SaveImage", "PreviewImage", "MaskPreview"}
-
-
-def pack_version():
-    return re.search(r'^version = "(.+)"', (Path(ROOT) / "pyproject.toml").read_text(), re.MULTILINE).group(1)
 
 
 class Output:
@@ -48,7 +44,7 @@ class Node:
         core = info["python_module"].split(".")[0] in CORE
         self.properties = {
             "cnr_id": "comfy-core" if core else "rackfocus",
-            "ver": COMFY_VERSION if core else pack_version(),
+            "ver": COMFY_VERSION if core else SCHEMA_VERSION,
             "Node name for S&R": info["name"],
         }
         self.size = self._usual_size()

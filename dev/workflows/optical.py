@@ -1,23 +1,10 @@
-"""Write workflows/*.json from here, against the node types of a running host: python -m dev.workflows.optical.
+"""Workflows of the optical engine. Their thumbnails are pictures it made: python -m dev.pictures docs."""
 
-Thumbnails of the optical engine are pictures it made (dev.pictures.docs); the weights of Genfocus nobody may ship,
-so its workflows show drawings of the graph.
-"""
-
-from pathlib import Path
-
-from rackfocus.weights.manifest import weight_files
-
-from ..host.paths import ROOT
-from ..host.server import Host
-from . import drawing as graph_picture
 from .build import Flow
-from .genfocus import GENFOCUS
-
-FOLDER = Path(ROOT) / "workflows"
 
 
-def _save(flow, at, title, node):
+def save_picture(flow, at, title, node):
+    """SaveImage with a file name made of its title."""
     name = title.lower().replace(" ", "_")
     return flow.node("SaveImage", at, title, images=node["IMAGE"], filename_prefix=f"rackfocus/{name}")
 
@@ -46,7 +33,7 @@ def refocus_photo(info) -> Flow:
         aperture=shape["aperture"],
         quality="best",
     )
-    save = _save(flow, (1260, 0), "Refocused", bokeh)
+    save = save_picture(flow, (1260, 0), "Refocused", bokeh)
     overlay = flow.node("PreviewImage", (1260, 420), "Overlay", images=lens["overlay"])
     flow.group("What you have", [photo, depth])
     flow.group("Lens", [lens, shape, bokeh])
@@ -78,8 +65,8 @@ def focal_stack(info) -> Flow:
     fuse = flow.node("StackFuse", (800, 320), stack=stack["stack"], method="pyramid")
     order = flow.node("MaskToImage", (1180, 840), mask=fuse["order"])
     frames = flow.node("SaveImage", (800, 640), "Stack", images=stack["stack"], filename_prefix="rackfocus/stack")
-    one = _save(flow, (1180, 0), "Selected", select)
-    all_ = _save(flow, (1180, 420), "Fused", fuse)
+    one = save_picture(flow, (1180, 0), "Selected", select)
+    all_ = save_picture(flow, (1180, 420), "Fused", fuse)
     seen = flow.node("PreviewImage", (1560, 840), "Depth from focus", images=order["IMAGE"])
     flow.group("What you have", [photo, depth])
     flow.group("Focal stack", [stack, select, fuse])
@@ -98,7 +85,7 @@ def fuse_stack(info) -> Flow:
     stack = flow.node("LoadImage", (0, 0), "Focal stack (a file of several pages)", image="focal_stack.tiff")
     fuse = flow.node("StackFuse", (400, 0), stack=stack["IMAGE"], method="pyramid", align=True)
     order = flow.node("MaskToImage", (780, 420), mask=fuse["order"])
-    save = _save(flow, (780, 0), "All in focus", fuse)
+    save = save_picture(flow, (780, 0), "All in focus", fuse)
     seen = flow.node("PreviewImage", (1160, 420), "Depth from focus", images=order["IMAGE"])
     flow.group("Photographs", [stack])
     flow.group("Focus stacking", [fuse, order])
@@ -180,7 +167,7 @@ def stack_new_aperture(info) -> Flow:
         aperture=shape["aperture"],
         quality="best",
     )
-    save = _save(flow, (1620, 0), "New aperture", bokeh)
+    save = save_picture(flow, (1620, 0), "New aperture", bokeh)
     overlay = flow.node("PreviewImage", (1620, 420), "Overlay", images=lens["overlay"])
     flow.group("Photographs", [stack])
     flow.group("Sharp everywhere, and its depth", [fuse, near])
@@ -196,130 +183,10 @@ def stack_new_aperture(info) -> Flow:
     return flow
 
 
-UNET = next(f.name for f in weight_files("learn2refocus"))
-
-
-def _learned_stack(flow, **widgets):
-    """(the nodes of the group "What you have", FocalStackGenerate) of learn2refocus."""
-    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
-    svd = flow.node("ImageOnlyCheckpointLoader", (0, 420), "Stable Video Diffusion", ckpt_name="svd.safetensors")
-    model = flow.node(
-        "LoadRefocusModel",
-        (0, 600),
-        engine="learn2refocus",
-        refocus_unet=UNET,
-        clip_vision=svd["CLIP_VISION"],
-        vae=svd["VAE"],
-    )
-    stack = flow.node(
-        "FocalStackGenerate", (400, 0), image=photo["IMAGE"], model=model["model"], input_position="8", **widgets
-    )
-    return [photo, svd, model], stack
-
-
-def refocus_slider(info) -> Flow:
-    flow = Flow(info)
-    have, stack = _learned_stack(flow)
-    select = flow.node("SelectFocusFrame", (800, 0), stack=stack["stack"], select_by="position", position=0.5)
-    save = _save(flow, (1180, 0), "Refocused", select)
-    flow.group("What you have", have)
-    flow.group("Focal stack", [stack, select])
-    flow.group("Result", [save])
-    flow.note(
-        "**Refocus a photo that has a focus of its own.** `input_position` says where the photo is focused: 0 at "
-        "5 cm, 4 at 10 cm, 7 at 40 cm, 8 at infinity. With depth in metres connected, `automatic` finds it. Then "
-        "slide `position` from near (0) to far (1): only the slider runs again.",
-        (800, 420),
-        (380, 200),
-    )
-    return flow
-
-
-def refocus_all_in_focus(info) -> Flow:
-    flow = Flow(info)
-    have, stack = _learned_stack(flow, detail=1.0)
-    fuse = flow.node("StackFuse", (800, 0), stack=stack["stack"], method="pyramid")
-    near = flow.node("InvertMask", (800, 320), "Near is white", mask=fuse["order"])
-    lens = flow.node(
-        "RefocusLens",
-        (1180, 0),
-        depth=near["MASK"],
-        image=fuse["IMAGE"],
-        depth_kind="disparity",
-        focus_by="point",
-        focus_x=0.48,
-        focus_y=0.64,
-        strength=50.0,
-    )
-    shape = flow.node("ApertureShapeMask", (1180, 660), shape="iris", blades=6)
-    bokeh = flow.node(
-        "BokehSynthesize",
-        (1560, 0),
-        image=fuse["IMAGE"],
-        defocus=lens["defocus"],
-        aperture=shape["aperture"],
-        quality="best",
-    )
-    sharp = _save(flow, (2020, 0), "All in focus", fuse)
-    save = _save(flow, (2020, 420), "New aperture", bokeh)
-    flow.group("What you have", have)
-    flow.group("Sharp everywhere, and its depth", [stack, fuse, near])
-    flow.group("New lens", [lens, shape, bokeh])
-    flow.group("Results", [sharp, save])
-    flow.note(
-        "**Everything in focus, then a lens of your own.** The nine frames are even in dioptres, so the order "
-        "map of the fused picture is a disparity map. `first` and `last` fuse a part of the stack: more depth of "
-        "field, not all of it.",
-        (800, 560),
-        (380, 180),
-    )
-    return flow
-
-
-def refocus_film(info) -> Flow:
-    flow = Flow(info)
-    have, stack = _learned_stack(flow, detail=1.0)
-    save = flow.node(
-        "SaveAnimatedWEBP",
-        (800, 0),
-        "Focus pull",
-        images=stack["stack"],
-        fps=6.0,
-        lossless=False,
-        quality=85,
-        filename_prefix="rackfocus/focus_pull",
-    )
-    flow.group("What you have", have)
-    flow.group("Focal stack", [stack])
-    flow.group("Result", [save])
-    flow.note(
-        "**A focus pull from one photo.** The nine frames as an animation, from near to far.", (800, 420), (380, 100)
-    )
-    return flow
-
-
-WORKFLOWS = {
+OPTICAL = {
     "refocus_photo": refocus_photo,
     "focal_stack": focal_stack,
     "fuse_focal_stack": fuse_stack,
     "rack_focus": rack_focus,
     "stack_new_aperture": stack_new_aperture,
-    "learn2refocus_slider": refocus_slider,
-    "learn2refocus_all_in_focus": refocus_all_in_focus,
-    "learn2refocus_film": refocus_film,
-    **GENFOCUS,
 }
-
-
-def main():
-    with Host() as host, host.client() as client:
-        for name, make in WORKFLOWS.items():
-            flow = make(client.object_info())
-            flow.save(FOLDER / f"{name}.json")
-            if name in GENFOCUS:
-                graph_picture.save(flow.to_dict(), FOLDER / f"{name}.jpg")
-            print(f"workflows/{name}.json")
-
-
-if __name__ == "__main__":
-    main()

@@ -59,7 +59,9 @@ def why_not(refocus_unet, **models) -> str | None:
 
 
 def load(*, refocus_unet, clip_vision, vae) -> RefocusModel:
-    models = load_models(path_of("diffusion_models", refocus_unet), clip_vision, vae)
+    path = path_of("diffusion_models", refocus_unet)
+    assert path, "why_not refuses none"
+    models = load_models(path, clip_vision, vae)
 
     def stack(*args, **given):
         return _stack(models, *args, **given)

@@ -72,11 +72,10 @@ class RefocusPositionSweep(io.ComfyNode):
     def execute(cls, model, image, steps, guidance, seed, max_megapixels, frame_width) -> io.NodeOutput:
         models = models_of(model, "learn2refocus")
         image = from_device(check_image(image))
-        small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
+        height, width = image.shape[1:3]
+        small = resize(image, *model_size(height, width, max_megapixels))
         sheets = []
         for one in small.split(1):
             made = run(models, one, list(range(POSITIONS)), steps=steps, guidance=guidance, seed=seed, chunk=POSITIONS)
-            sheets.append(
-                contact_sheet([resize(from_device(frames), *image.shape[1:3]) for frames in made], frame_width)
-            )
+            sheets.append(contact_sheet([resize(from_device(frames), height, width) for frames in made], frame_width))
         return io.NodeOutput(sheets)

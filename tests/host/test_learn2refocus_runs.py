@@ -10,7 +10,7 @@ from rackfocus.dev.host.errors import RunError
 from rackfocus.dev.host.server import Host
 from rackfocus.dev.pictures.photo import motorcycle, pages
 from rackfocus.dev.workflows.convert import load, to_prompt
-from rackfocus.dev.workflows.optical import UNET
+from rackfocus.dev.workflows.learn2refocus import UNET
 from rackfocus.tests.host.graphs import picture
 
 SIZE = (333, 250)

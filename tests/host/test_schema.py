@@ -4,7 +4,7 @@ from rackfocus.dev.host.schema import FILE, schema
 
 
 def test_no_workflow_breaks_unseen(object_info):
-    """A changed input, default or output shows as a diff of tests/data/schema.json (python -m dev.host.schema)."""
+    """A changed input, default or output shows as a diff of tests/data/schema.json (python -m dev.host schema)."""
     assert schema(object_info) == json.loads(FILE.read_text(encoding="ascii"))
 
 

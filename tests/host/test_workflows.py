@@ -11,7 +11,7 @@ from rackfocus.dev.bench.truth import scenes
 from rackfocus.dev.pictures.demo import by_type
 from rackfocus.dev.pictures.photo import motorcycle, pages
 from rackfocus.dev.workflows.convert import load, to_prompt
-from rackfocus.dev.workflows.optical import WORKFLOWS
+from rackfocus.dev.workflows.write import WORKFLOWS
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def test_files_are_what_their_script_writes(root, object_info):
     assert {p.stem for p in (root / "workflows").glob("*.json")} == set(WORKFLOWS)
     for name, make in WORKFLOWS.items():
         written = json.loads((root / "workflows" / f"{name}.json").read_text(encoding="utf-8"))
-        assert written == json.loads(json.dumps(make(object_info).to_dict())), f"{name}: run dev.workflows.optical"
+        assert written == json.loads(json.dumps(make(object_info).to_dict())), (
+            f"{name}: run python -m dev.workflows write"
+        )
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

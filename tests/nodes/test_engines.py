@@ -1,206 +1,47 @@
-"""A further engine is one folder and one line: a toy is added to a copy of the pack and driven through every node."""
-
-import asyncio
-import importlib.util
-import shutil
-import sys
+"""Which engine a node runs, and what an engine whose files are missing says."""
 
 import pytest
-import torch
 
-from rackfocus.dev.host.library import use_comfy
-
-use_comfy()
-import folder_paths  # noqa: E402
-
-TOY = '''
-"""A toy: brightens in place of blurring, darkens in place of sharpening, repeats in place of refocusing."""
-
-import torch
-from comfy_api.latest import io
-
-from ..host import NONE, RefocusModel, Schema, file_input, is_missing, models_of, path_of
-
-NAME = "toy"
-PURPOSE = "shows how an engine is added"
-NOTES = {"bokeh": {"": "toy brightens.", "image": "toy: any picture."}}
-STEPS = 7
+from rackfocus.nodes.engines import ENGINES
+from rackfocus.nodes.host import RefocusModel
+from rackfocus.tests.nodes.scenes import BASE, BY_ID, run
 
 
-class ToyNode(io.ComfyNode):
-    @classmethod
-    def define_schema(cls):
-        return Schema(
-            node_id="ToyNode", inputs=[io.Custom("REFOCUS_MODEL").Input("model")], outputs=[io.String.Output()]
-        )
-
-    @classmethod
-    def execute(cls, model):
-        return io.NodeOutput(models_of(model, NAME))
-
-
-NODES = (ToyNode,)
-
-
-def loader_inputs():
-    return [file_input("toy_file", "loras", "toy: its file."), io.Vae.Input("vae", optional=True, tooltip="toy: any.")]
+def test_model_inputs_choose_the_engine():
+    model = run("LoadRefocusModel")[0]
+    assert model.engine == "optical"
+    for node_id in ("BokehSynthesize", "DeblurAiF", "FocalStackGenerate"):
+        run(node_id, **BASE[node_id], model=model)
+    for node_id, task, able in (
+        ("BokehSynthesize", "blur a picture", "optical or genfocus"),
+        ("DeblurAiF", "sharpen a photo", "optical or genfocus"),
+    ):
+        with pytest.raises(ValueError, match=f"learn2refocus does not {task}, but {able} can"):
+            run(node_id, **BASE[node_id], model=RefocusModel("learn2refocus", {}))
+    with pytest.raises(ValueError, match="genfocus does not make a focal stack, but optical or learn2refocus can"):
+        run("FocalStackGenerate", **BASE["FocalStackGenerate"], model=RefocusModel("genfocus", {}))
+    with pytest.raises(ValueError, match="model is a str, but one from LoadRefocusModel is needed"):
+        run("BokehSynthesize", **BASE["BokehSynthesize"], model="genfocus")
 
 
-def options():
-    steps = io.Int.Input("steps", default=0, min=0, optional=True, tooltip="toy: how often.")
-    return {
-        "bokeh": [io.Float.Input("glow", default=0.25, optional=True, tooltip="toy: how much."), steps],
-        "deblur": [],
-        "stack": [io.Int.Input("copies", default=3, tooltip="toy: how many."), steps],
-    }
-
-
-def why_not(toy_file, vae):
-    if toy_file == NONE:
-        return "toy needs its toy_file, and none is chosen: choose one."
-    return f"toy_file {toy_file} is not there: choose another." if is_missing("loras", toy_file) else None
-
-
-def load(toy_file, vae):
-    def bokeh(image, defocus, *, aperture, background, glow=0.25, steps=0):
-        return image + glow + (steps or STEPS)
-
-    def deblur(image, *, strength, defocus, aperture):
-        return image - strength, defocus
-
-    def stack(image, *, depth, aperture, copies=3, steps=0):
-        return [one.repeat(copies, 1, 1, 1) for one in image.split(1)], [0.0] * copies, f"{steps or STEPS} steps"
-
-    return RefocusModel(NAME, {"bokeh": bokeh, "deblur": deblur, "stack": stack}, path_of("loras", toy_file))
-'''
-PICTURE = torch.linspace(0, 1, 2 * 5 * 7 * 3).view(2, 5, 7, 3)
-
-
-@pytest.fixture(scope="module")
-def pack(root, tmp_path_factory):
-    """The pack with the toy: {node id: class}, loaded as the host loads a custom node."""
-    folder = tmp_path_factory.mktemp("custom_nodes") / "pack"
-    ignored = shutil.ignore_patterns(".*", "tests", "dev", "docs", "out", "build", "__pycache__", "*.egg-info")
-    shutil.copytree(root, folder, ignore=ignored)
-    (folder / "nodes" / "toy").mkdir()
-    (folder / "nodes" / "toy" / "__init__.py").write_text(TOY)
-    (folder / "pipelines" / "toy").mkdir()
-    (folder / "pipelines" / "toy" / "__init__.py").write_text('"""What a real engine would compute with."""\n')
-    engines = folder / "nodes" / "engines.py"
-    listed = engines.read_text()
-    assert listed.count('"learn2refocus")\n') == 1
-    engines.write_text(listed.replace('"learn2refocus")\n', '"learn2refocus", "toy")\n'))
-
-    models = tmp_path_factory.mktemp("loras")
-    (models / "toy.safetensors").write_bytes(b"toy")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(models)], {".safetensors"}))
-        patch.setattr(folder_paths, "filename_list_cache", {})
-        spec = importlib.util.spec_from_file_location(
-            "pack-with-toy", folder / "__init__.py", submodule_search_locations=[str(folder)]
-        )
-        module = importlib.util.module_from_spec(spec)
-        patch.setitem(sys.modules, "pack-with-toy", module)
-        spec.loader.exec_module(module)
-        nodes = asyncio.run(asyncio.run(module.comfy_entrypoint()).get_node_list())
-        yield {node.GET_SCHEMA().node_id: node for node in nodes}
-    for name in [name for name in sys.modules if name.startswith("pack-with-toy.")]:
-        del sys.modules[name]
-
-
-@pytest.fixture
-def toy(pack):
-    return pack["LoadRefocusModel"].execute(engine="toy", toy_file="toy.safetensors").args[0]
-
-
-def inputs(node) -> dict:
-    return {i.id: i for i in node.GET_SCHEMA().inputs}
-
-
-def run(node, *args, **given):
-    """The node with its widgets as they stand."""
-    values = {name: i.default for name, i in inputs(node).items() if getattr(i, "default", None) is not None}
-    return node.execute(*args, **{**values, **given}).args
-
-
-def test_the_loader_asks_for_its_files(pack):
-    asked = inputs(pack["LoadRefocusModel"])
-    assert asked["engine"].options == ["optical", "genfocus", "learn2refocus", "toy"]
-    assert asked["engine"].default == "optical" and "toy: shows how an engine is added" in asked["engine"].tooltip
-    assert asked["toy_file"].options == ["none", "toy.safetensors"]
-    # One socket that three engines read: each says what it wants.
-    assert asked["vae"].tooltip.startswith("genfocus: ") and asked["vae"].tooltip.endswith(" toy: any.")
-
-
-def test_the_loader_says_why_not_before_anything_runs(pack):
-    check = pack["LoadRefocusModel"].validate_inputs
-    assert check(engine="toy") == "toy needs its toy_file, and none is chosen: choose one."
-    assert check(engine="toy", toy_file="gone.safetensors") == "toy_file gone.safetensors is not there: choose another."
-    assert check(engine="toy", toy_file="toy.safetensors") is True and check(engine="optical") is True
-    with pytest.raises(ValueError, match="none is chosen"):
-        pack["LoadRefocusModel"].execute(engine="toy")
-
-
-def test_the_host_checks_its_files(pack):
-    """The host asks the signature which inputs validate_inputs may see."""
-    from inspect import getfullargspec
-
-    named = getfullargspec(pack["LoadRefocusModel"].validate_inputs)
-    files = ["deblur_lora", "bokeh_lora", "aperture_lora", "refocus_unet", "toy_file"]
-    assert named.args == ["cls", "engine", *files] and named.varkw is None
-
-
-def test_nodes_bring_its_widgets_behind_those_that_were_there(pack):
-    shown = inputs(pack["BokehSynthesize"])
-    assert list(shown)[-1] == "glow" and shown["glow"].default == 0.25
-    assert shown["steps"].tooltip.endswith("toy: how often.") and shown["steps"].default == 28
-    assert pack["BokehSynthesize"].GET_SCHEMA().description.endswith("toy brightens.")
-    assert shown["image"].tooltip.endswith("toy: any picture.")
-    stack = list(inputs(pack["FocalStackGenerate"]))
-    assert stack.index("highlights") < stack.index("copies") < stack.index("depth")  # required ones stay in front
-
-
-def test_every_task_runs_it(pack, toy):
-    (bokeh,) = run(pack["BokehSynthesize"], PICTURE, None, model=toy, steps=2, glow=0.5)
-    assert torch.equal(bokeh, PICTURE + 0.5 + 2)
-    sharp, defocus = run(pack["DeblurAiF"], PICTURE, model=toy, strength=0.5, defocus="any")
-    assert torch.equal(sharp, PICTURE - 0.5) and defocus == "any"
-    stacks, positions, info = run(pack["FocalStackGenerate"], PICTURE, model=toy, copies=4, steps=0)
-    assert [len(s) for s in stacks] == [4, 4] and torch.equal(stacks[1][3], PICTURE[1])
-    assert positions == [0.0] * 4 and info == "7 steps"
-    assert pack["ToyNode"].execute(toy).args[0].endswith("toy.safetensors")
-
-
-def test_0_is_each_engines_own_default(pack, toy):
-    assert float(run(pack["BokehSynthesize"], PICTURE, None, model=toy, steps=0, glow=0.0)[0].min()) == 7.0
-
-
-def test_what_it_made_goes_on_through_the_other_nodes(pack, toy):
-    stack = run(pack["FocalStackGenerate"], PICTURE, model=toy)[0][0]
-    assert torch.equal(run(pack["SelectFocusFrame"], stack)[0][0], PICTURE[0])
-    assert run(pack["StackFuse"], stack)[0].shape == (1, 5, 7, 3)
-
-
-def test_the_other_engines_do_not_see_its_widgets(pack):
-    lens = run(pack["RefocusLens"], torch.linspace(0, 1, 35).view(1, 5, 7), strength=900.0)[0]
-    optical = pack["LoadRefocusModel"].execute(engine="optical").args[0]
-    a = run(pack["BokehSynthesize"], PICTURE[:1], lens, quality="fast", glow=9.0)[0]
-    b = run(pack["BokehSynthesize"], PICTURE[:1], lens, quality="fast", glow=0.0, model=optical)[0]
-    assert torch.equal(a, b) and not torch.equal(a, PICTURE[:1])
-
-
-def test_what_it_cannot_do_is_one_sentence(pack, toy):
-    less = type(toy)("toy", {})
-    with pytest.raises(ValueError, match=r"toy does not sharpen a photo, but optical or genfocus or toy can: choose"):
-        run(pack["DeblurAiF"], PICTURE, model=less)
-    with pytest.raises(ValueError, match="the model's engine is toy, but genfocus is needed"):
-        run(pack["GenfocusConditioning"], toy, PICTURE)
-    with pytest.raises(ValueError, match="the engine is 'abc', but one of optical, genfocus, learn2refocus, toy is"):
-        pack["LoadRefocusModel"].execute(engine="abc")
-
-
-def test_the_shared_nodes_name_no_engine(root):
-    """The nodes that every engine shares name none (tests/test_architecture.py has the rest of the rules)."""
-    for name in ("blur", "stack", "model"):
-        text = (root / "nodes" / f"{name}.py").read_text()
-        assert not [e for e in ("genfocus", "learn2refocus", "optical engine") if e in text.lower()], name
+def test_an_engine_without_its_files_says_what_to_get():
+    node = BY_ID["LoadRefocusModel"]
+    for name in ENGINES:
+        assert (node.validate_inputs(engine=name) is True) == (name == "optical")
+        said = node.validate_inputs(engine=name, deblur_lora="a.safetensors", refocus_unet="a.safetensors")
+        assert said is True if name == "optical" else "'a.safetensors'" in said and "no such file" in said
+        assert node.validate_inputs(engine=name, deblur_lora=None, refocus_unet=None) is True  # not known yet
+    assert "the engine is 'abc', but one of optical, genfocus" in node.validate_inputs(engine="abc")
+    said = node.validate_inputs(engine="genfocus")
+    for part in (
+        "deblurNet.safetensors",
+        "nycu-cplab/Genfocus-Model",
+        "463,703,368 bytes",
+        "Apache-2.0",
+        "models/loras",
+        "size unknown",
+    ):
+        assert part in said
+    assert "\n" not in said
+    with pytest.raises(ValueError, match=r"none is chosen in refocus_unet.*checkpoint-200000/unet/.*tedlasai"):
+        run("LoadRefocusModel", engine="learn2refocus")

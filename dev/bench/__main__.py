@@ -1,0 +1,16 @@
+from .. import call
+
+if __name__ == "__main__":  # a process that `stack` spawns imports this file again
+    call(
+        __package__,
+        "Figures: each command prints ratios to a baseline that ran beside it, in the same run.",
+        {
+            "optical": ("optical", "dB on path-traced photographs, and time beside disc scatter"),
+            "genfocus": ("genfocus", "time of a step beside a plain FLUX pass, on random weights"),
+            "learn2refocus": ("learn2refocus", "time of a step beside the plain host sampler, memory of decoding"),
+            "stack": ("stack", "memory and time of focus stacking"),
+            "large": ("large", "memory and time of the lens blur on a large picture"),
+            "all": ("all", "optical, genfocus and learn2refocus, one after the other"),
+            "mutate": ("mutate", "plant faults in a file and say which ones no test notices"),
+        },
+    )

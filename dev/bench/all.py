@@ -1,0 +1,13 @@
+"""The three benches of README's tables, each in a process of its own: a peak of memory never falls."""
+
+import subprocess
+import sys
+
+BENCHES = ("optical", "genfocus", "learn2refocus")
+
+
+def main():
+    for name in BENCHES:
+        code = subprocess.run([sys.executable, "-m", __package__, name]).returncode
+        if code:
+            sys.exit(code)

@@ -1,0 +1,13 @@
+from .. import call
+
+call(
+    __package__,
+    "Pictures: of photographs, and of the code.",
+    {
+        "demo": ("demo", "a photograph refocused by a real ComfyUI, into out/demo"),
+        "docs": ("docs", "README's pictures and the workflows' thumbnails, from out/demo"),
+        "icon": ("icon", "docs/icon.png, from the aperture shapes"),
+        "architecture": ("architecture", "the drawing in docs/architecture.md, from the code's imports"),
+        "hops": ("hops", "the files of the pack that one small picture passes through"),
+    },
+)

@@ -1,0 +1,7 @@
+from .. import call
+
+call(
+    __package__,
+    "The shipped workflows: written as Python, saved in the page's form, turned into prompts.",
+    {"write": ("write", "write workflows/*.json, and drawings of those of Genfocus, against a running host")},
+)
