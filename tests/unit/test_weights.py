@@ -7,7 +7,8 @@ import pytest
 
 from rackfocus.dev.workflows.build import Flow
 from rackfocus.pipelines.image.checks import RefocusError
-from rackfocus.tests.unit.weight_entries import CONTENT, entry
+from rackfocus.tests.unit.weight_entries import CONTENT, SHA, entry
+from rackfocus.weights import check
 from rackfocus.weights.__main__ import main
 from rackfocus.weights.check import FOUND, check_file, models_folder
 from rackfocus.weights.manifest import MANIFEST, WeightFile, model_entries, still_needed, weight_files
@@ -82,6 +83,12 @@ def test_check_tells_missing_wrong_and_right(manifest, models_root, capsys, make
     assert said in capsys.readouterr().out
 
 
+def test_a_large_file_is_hashed_piece_by_piece(models_root, monkeypatch):
+    monkeypatch.setattr(check, "CHUNK", 1000)
+    (models_root / "whole").write_bytes(CONTENT)
+    assert check.sha256(models_root / "whole") == SHA
+
+
 def test_fast_check_reads_no_hash_and_unknowns_are_not_compared(manifest, models_root, capsys):
     (models_root / "loras").mkdir()
     (models_root / "loras" / "one.safetensors").write_bytes(CONTENT[:-1] + b"x")
@@ -100,6 +107,7 @@ def test_a_file_counts_wherever_it_lies_below_its_folder(models_root):
     deep = models_root / "loras" / "flux" / "deblur"
     deep.mkdir(parents=True)
     (models_root / "loras" / "one.safetensors").write_bytes(b"torn")
+    (deep / "one.safetensors").write_bytes(b"torn, too")
     assert check_file(file, models_root).path == models_root / "loras" / "one.safetensors"
     (deep / "one.safetensors").write_bytes(CONTENT)
     found = check_file(file, models_root)
@@ -129,6 +137,7 @@ def test_the_models_folder_is_found_from_the_pack(tmp_path, monkeypatch):
     (tmp_path / "ComfyUI" / "custom_nodes").mkdir(parents=True)
     (tmp_path / "ComfyUI" / "models").mkdir()
     (tmp_path / "elsewhere" / "pack").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "models").mkdir()  # of something else
     link = tmp_path / "ComfyUI" / "custom_nodes" / "rackfocus"
     link.symlink_to(tmp_path / "elsewhere" / "pack", target_is_directory=True)
     monkeypatch.chdir(tmp_path)
