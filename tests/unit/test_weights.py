@@ -131,6 +131,9 @@ def test_check_with_one_of_a_group_is_complete(manifest, models_root, capsys):
     (models_root / "loras" / "b.safetensors").write_bytes(CONTENT)
     assert main(["check", "--models", str(models_root)]) == 0
     assert "1 right, 0 wrong, 0 still needed" in capsys.readouterr().out
+    (models_root / "loras" / "a.safetensors").write_bytes(b"torn")
+    assert main(["check", "--models", str(models_root)]) == 1
+    assert "1 right, 1 wrong, 0 still needed" in capsys.readouterr().out
 
 
 def test_the_models_folder_is_found_from_the_pack(tmp_path, monkeypatch):
