@@ -46,8 +46,9 @@ def sampled(monkeypatch, model):
         frames = options["concat_latent_image"]
         for step in range(len(sigmas) - 1):
             callback(step, noise, noise, len(sigmas) - 1)
+        answer = 0.1 * noise + frames + embed.mean() + 0.1 * cfg + 0.1 * len(sigmas) + latent_image
         notes.append(SimpleNamespace(**locals()))
-        return 0.1 * noise + frames + embed.mean() + 0.1 * cfg + 0.1 * len(sigmas) + latent_image
+        return answer
 
     def decode(z):
         return (0.4 + 0.1 * z[:, :4] + 0.01 * len(z)).movedim(1, -1).repeat_interleave(2, 1).repeat_interleave(2, 2)
@@ -161,6 +162,7 @@ def test_what_the_optical_engine_reads_is_left_aside(model, photo, sampled):
 def test_frames_of_either_size_are_finished_as_asked(model, photo, sampled):
     ((small,), *_), ((large,), *_) = stacks(model, photo, frame_size="model"), stacks(model, photo)
     assert small.shape == (9, 64, 64, 3) and difference(resize(small, *SIZE), large) == 0
+    assert torch.equal(small, model.models.vae.decode(sampled[0].answer)[..., :3])
     ((kept,), *_) = stacks(model, photo, keep_input=True, detail=0.5)
     assert torch.equal(kept[4], photo[0])
     assert torch.equal(kept, finish(small, photo, 4, keep_input=True, detail=0.5))
@@ -202,10 +204,12 @@ def test_the_position_is_found_from_depth_in_metres(model, sampled, focus, posit
 
 def test_each_photo_of_a_batch_has_its_own_position(model, sampled):
     (near, depth), (far, _) = focused(17.5), focused(2.5)
-    info = stacks(model, torch.cat([near, far]), input_position="automatic", depth=depth, depth_kind="metres")[2]
+    both, given = torch.cat([near, far]), {"input_position": "automatic", "depth": depth, "depth_kind": "metres"}
+    made, _, info = stacks(model, both, keep_input=True, **given)
     positions = [int(line.split()[2]) for line in info.splitlines()]
     assert positions[0] < 3 and positions[1] > 5
     assert [int(n.frames.flatten(1).any(1).nonzero()) for n in sampled] == positions
+    assert all(torch.equal(made[i][positions[i]], both[i]) for i in range(2))
     infinity = stacks(model, near, input_position="8")[2]
     assert infinity == "input position 8 (focused at infinity)"
 
