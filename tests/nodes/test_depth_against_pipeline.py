@@ -5,7 +5,7 @@ import comfy.utils
 import pytest
 import torch
 
-from rackfocus.nodes.depth import RefocusDepth
+from rackfocus.nodes.depth import BYTES_PER_PIXEL, RefocusDepth
 from rackfocus.pipelines.depth import estimate_depth, load_depth_model
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.tests.pictures import random
@@ -54,6 +54,14 @@ def test_a_model_that_is_not_there_is_said_before_anything_runs(depth_models, tm
     assert "no depth model is installed: get depth_anything_v2_vits_fp16.safetensors" in said
     assert "49,595,202 bytes" in said and "models/refocus" in said
     assert {i.id: i for i in RefocusDepth.define_schema().inputs}["model"].options == ["none installed"]
+
+
+def test_the_host_is_told_the_memory_of_what_the_network_sees(depth_folder, monkeypatch):
+    told, load = [], mm.load_models_gpu
+    monkeypatch.setattr(mm, "load_models_gpu", lambda models, **given: told.append(given) or load(models, **given))
+    depth(random(2, 37, 53, 3))
+    height, width = load_depth_model(str(depth_folder / "relative")).pixels.target(37, 53)
+    assert told == [{"memory_required": height * width * BYTES_PER_PIXEL}]
 
 
 def test_wrong_pictures_are_said():

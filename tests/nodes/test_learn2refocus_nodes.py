@@ -210,6 +210,9 @@ def test_each_photo_of_a_batch_has_its_own_position(model, sampled):
     assert positions[0] < 3 and positions[1] > 5
     assert [int(n.frames.flatten(1).any(1).nonzero()) for n in sampled] == positions
     assert all(torch.equal(made[i][positions[i]], both[i]) for i in range(2))
+    turned = {**given, "depth": torch.cat([depth, depth.flip(2)])}  # each photo has a depth map of its own
+    info = stacks(model, torch.cat([near, near.flip(2)]), **turned)[2]
+    assert [int(line.split()[2]) < 3 for line in info.splitlines()] == [True, True]
     infinity = stacks(model, near, input_position="8")[2]
     assert infinity == "input position 8 (focused at infinity)"
 
@@ -323,23 +326,25 @@ def test_cancel_while_decoding_and_the_next_run_is_as_before(model, photo, sampl
     assert torch.equal(stacks(model, photo)[0][0], before)
 
 
-def test_cancel_is_heard_between_the_blocks_of_a_step(model, photo):
+@pytest.mark.parametrize(("block", "following"), [("input_blocks.1.0", "middle_block.0"), ("output_blocks.0.0", "out")])
+def test_cancel_is_heard_between_the_blocks_of_a_step(model, photo, block, following):
     """In the host's own sampler: the step is not waited for, and the artist's model keeps no patch."""
     unet, heard = model.models.model, []
 
-    def blocked(*_):
-        heard.append(1)
+    def pressed(*_):
+        heard.append(block)
         mm.interrupt_current_processing()
 
-    hook = unet.model.diffusion_model.input_blocks[1][0].register_forward_hook(blocked)
-    later = unet.model.diffusion_model.out.register_forward_hook(lambda *_: heard.append(2))
+    net = unet.model.diffusion_model
+    hook = net.get_submodule(block).register_forward_hook(pressed)
+    later = net.get_submodule(following).register_forward_hook(lambda *_: heard.append(following))
     try:
         with pytest.raises(mm.InterruptProcessingException):
             stacks(model, photo)
     finally:
         hook.remove()
         later.remove()
-    assert heard == [1]
+    assert heard == [block]
     assert not any(unet.model_options["transformer_options"].get("patches", {}).values())
 
 
