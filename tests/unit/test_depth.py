@@ -226,6 +226,17 @@ def test_depth_lies_on_the_picture(models, reflect):
     assert torch.allclose(made, image.mean(-1) / image.mean(-1).max(), atol=1e-6)
 
 
+def test_what_lies_beyond_infinity_is_at_infinity(models):
+    """Affine-invariant networks may give negative disparity."""
+
+    class Slope(torch.nn.Module):
+        def forward(self, pixel_values):
+            return type("Out", (), {"predicted_depth": torch.linspace(-1, 4, 53).expand(1, 37, 53)})
+
+    made = estimate_depth(load_like(models["dpt"], net=Slope()), picture(1, 37, 53)).depth
+    assert float(made.min()) == 0 and float(made.max()) == 1 and torch.equal(made[0, 0] > 0, torch.arange(53) > 10)
+
+
 def test_values_that_are_no_numbers_are_refused(models):
     class Broken(torch.nn.Module):
         def forward(self, pixel_values):
