@@ -46,8 +46,9 @@ def sampled(monkeypatch, model):
         frames = options["concat_latent_image"]
         for step in range(len(sigmas) - 1):
             callback(step, noise, noise, len(sigmas) - 1)
+        answer = 0.1 * noise + frames + embed.mean() + 0.1 * cfg + 0.1 * len(sigmas) + latent_image
         notes.append(SimpleNamespace(**locals()))
-        return 0.1 * noise + frames + embed.mean() + 0.1 * cfg + 0.1 * len(sigmas) + latent_image
+        return answer
 
     def decode(z):
         return (0.4 + 0.1 * z[:, :4] + 0.01 * len(z)).movedim(1, -1).repeat_interleave(2, 1).repeat_interleave(2, 2)
@@ -161,6 +162,7 @@ def test_what_the_optical_engine_reads_is_left_aside(model, photo, sampled):
 def test_frames_of_either_size_are_finished_as_asked(model, photo, sampled):
     ((small,), *_), ((large,), *_) = stacks(model, photo, frame_size="model"), stacks(model, photo)
     assert small.shape == (9, 64, 64, 3) and difference(resize(small, *SIZE), large) == 0
+    assert torch.equal(small, model.models.vae.decode(sampled[0].answer)[..., :3])
     ((kept,), *_) = stacks(model, photo, keep_input=True, detail=0.5)
     assert torch.equal(kept[4], photo[0])
     assert torch.equal(kept, finish(small, photo, 4, keep_input=True, detail=0.5))
@@ -202,10 +204,15 @@ def test_the_position_is_found_from_depth_in_metres(model, sampled, focus, posit
 
 def test_each_photo_of_a_batch_has_its_own_position(model, sampled):
     (near, depth), (far, _) = focused(17.5), focused(2.5)
-    info = stacks(model, torch.cat([near, far]), input_position="automatic", depth=depth, depth_kind="metres")[2]
+    both, given = torch.cat([near, far]), {"input_position": "automatic", "depth": depth, "depth_kind": "metres"}
+    made, _, info = stacks(model, both, keep_input=True, **given)
     positions = [int(line.split()[2]) for line in info.splitlines()]
     assert positions[0] < 3 and positions[1] > 5
     assert [int(n.frames.flatten(1).any(1).nonzero()) for n in sampled] == positions
+    assert all(torch.equal(made[i][positions[i]], both[i]) for i in range(2))
+    turned = {**given, "depth": torch.cat([depth, depth.flip(2)])}  # each photo has a depth map of its own
+    info = stacks(model, torch.cat([near, near.flip(2)]), **turned)[2]
+    assert [int(line.split()[2]) < 3 for line in info.splitlines()] == [True, True]
     infinity = stacks(model, near, input_position="8")[2]
     assert infinity == "input position 8 (focused at infinity)"
 
@@ -319,23 +326,25 @@ def test_cancel_while_decoding_and_the_next_run_is_as_before(model, photo, sampl
     assert torch.equal(stacks(model, photo)[0][0], before)
 
 
-def test_cancel_is_heard_between_the_blocks_of_a_step(model, photo):
+@pytest.mark.parametrize(("block", "following"), [("input_blocks.1.0", "middle_block.0"), ("output_blocks.0.0", "out")])
+def test_cancel_is_heard_between_the_blocks_of_a_step(model, photo, block, following):
     """In the host's own sampler: the step is not waited for, and the artist's model keeps no patch."""
     unet, heard = model.models.model, []
 
-    def blocked(*_):
-        heard.append(1)
+    def pressed(*_):
+        heard.append(block)
         mm.interrupt_current_processing()
 
-    hook = unet.model.diffusion_model.input_blocks[1][0].register_forward_hook(blocked)
-    later = unet.model.diffusion_model.out.register_forward_hook(lambda *_: heard.append(2))
+    net = unet.model.diffusion_model
+    hook = net.get_submodule(block).register_forward_hook(pressed)
+    later = net.get_submodule(following).register_forward_hook(lambda *_: heard.append(following))
     try:
         with pytest.raises(mm.InterruptProcessingException):
             stacks(model, photo)
     finally:
         hook.remove()
         later.remove()
-    assert heard == [1]
+    assert heard == [block]
     assert not any(unet.model_options["transformer_options"].get("patches", {}).values())
 
 

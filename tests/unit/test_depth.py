@@ -76,6 +76,7 @@ def test_one_scale_for_the_whole_batch(models):
         )
     made = estimate_depth(models["anything"], clip)
     assert float(made.depth.max()) == pytest.approx(1) and min(float(d.max()) for d in made.depth) < 0.999
+    assert torch.allclose(estimate_depth(models["anything"], clip.flip(0)).depth, made.depth.flip(0), rtol=1e-5)
     means = made.depth.mean((1, 2))
     assert float(means[0] / means[1]) == pytest.approx(float(raw[0] / raw[1]), rel=0.02)
 
@@ -101,6 +102,16 @@ def test_the_meaning_can_be_overruled(models):
     assert relative.kind == "disparity" and float(relative.depth.max()) == pytest.approx(1)
     with pytest.raises(RefocusError, match="meaning is 'depthiness'"):
         estimate_depth(models["dpt"], clip, meaning="depthiness")
+
+
+@pytest.mark.parametrize(("given", "metres"), [(1e-9, 1e-4), (0.02, 0.02), (700.0, 700.0), (1e9, 1e4)])
+def test_metres_end_where_32_bits_and_lenses_see_no_difference(models, given, metres):
+    class Wall(torch.nn.Module):
+        def forward(self, pixel_values):
+            return type("Out", (), {"predicted_depth": torch.full((1, 14, 14), given)})
+
+    made = estimate_depth(load_like(models["glpn"], net=Wall()), picture(1, 37, 53))
+    assert torch.allclose(made.depth, torch.full((1, 37, 53), metres), rtol=1e-5)
 
 
 def test_what_configurations_say():
@@ -213,6 +224,17 @@ def test_depth_lies_on_the_picture(models, reflect):
     image = picture(1, 37, 52)
     made = estimate_depth(load_like(models["dpt"], net=Same(), pixels=pixels), image).depth
     assert torch.allclose(made, image.mean(-1) / image.mean(-1).max(), atol=1e-6)
+
+
+def test_what_lies_beyond_infinity_is_at_infinity(models):
+    """Affine-invariant networks may give negative disparity."""
+
+    class Slope(torch.nn.Module):
+        def forward(self, pixel_values):
+            return type("Out", (), {"predicted_depth": torch.linspace(-1, 4, 53).expand(1, 37, 53)})
+
+    made = estimate_depth(load_like(models["dpt"], net=Slope()), picture(1, 37, 53)).depth
+    assert float(made.min()) == 0 and float(made.max()) == 1 and torch.equal(made[0, 0] > 0, torch.arange(53) > 10)
 
 
 def test_values_that_are_no_numbers_are_refused(models):

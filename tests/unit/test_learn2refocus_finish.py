@@ -124,11 +124,20 @@ def test_likeness_falls_both_ways():
 
 def test_likeness_by_hand():
     """Of half the contrast: <a b> / max(<a a>, <b b>) = 1/2 in either order; opposite detail counts as none."""
+    for contrast in (1.0, 0.03):  # faint detail decides as well
+        a = 0.5 + contrast * (random(1, 64, 112, 3) - 0.5)
+        half = 0.5 + (a - 0.5) / 2
+        for x, y in ((a, half), (half, a)):
+            assert torch.allclose(as_sharp(x, y), torch.full((1, 64, 112), 0.5), atol=0.02)
+        assert torch.allclose(as_sharp(a, a), torch.ones(1, 64, 112)) and float(as_sharp(a, 1 - a).max()) < 0.01
+
+
+def test_where_there_is_detail_the_near_neighbourhood_decides():
     a = random(1, 64, 112, 3)
-    half = 0.5 + (a - 0.5) / 2
-    for x, y in ((a, half), (half, a)):
-        assert torch.allclose(as_sharp(x, y), torch.full((1, 64, 112), 0.5), atol=0.01)
-    assert torch.allclose(as_sharp(a, a), torch.ones(1, 64, 112)) and float(as_sharp(a, 1 - a).max()) == 0
+    b = a.clone()
+    b[:, :, 56:] = 0.5
+    share = as_sharp(a, b)[0].mean(0)
+    assert float(share[:44].min()) > 0.9 and float(share[68:].max()) < 0.1
 
 
 def test_where_neither_shows_detail_they_are_alike_and_the_neighbourhood_decides_between():
@@ -165,6 +174,13 @@ def test_amount_is_a_share_and_flat_pictures_stay_flat():
     assert torch.allclose(made, torch.full((9, 100, 90, 3), 0.3), atol=1e-5)
 
 
+def test_detail_that_reaches_beyond_white_or_black_is_cut_off():
+    photo = 0.3 + 0.4 * (random(1, *FULL, 3) > 0.5).float()
+    for shift, end in ((0.45, 1.0), (-0.45, 0.0)):
+        made = transfer_detail((resize(photo, *MODEL) + shift).clamp(0, 1), photo, 0)
+        assert end in (float(made.min()), float(made.max())) and 0 <= float(made.min()) and float(made.max()) <= 1
+
+
 def test_finish_takes_the_detail_at_either_size():
     own, photo = generated(0.0), shot(0.0)
     frames = torch.cat([generated(1.0), own, own])  # the photo's own frame is the last
@@ -174,6 +190,8 @@ def test_finish_takes_the_detail_at_either_size():
         assert made.shape == (3, *expected, 3)
         assert psnr(made[2:], truth) > psnr(resize(own, *expected), truth) + 3
         assert torch.equal(made[2], made[1])
+        half = finish(frames, photo, 2, size=size, detail=0.5)
+        assert torch.equal(half, transfer_detail(frames, resize(photo, *expected), 2, 0.5))
     for wrong in (2.0, -0.1):
         with pytest.raises(RefocusError, match=f"detail is {wrong:g}"):
             finish(frames, photo, 2, detail=wrong)

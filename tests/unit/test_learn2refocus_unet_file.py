@@ -139,6 +139,7 @@ TO_K = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
         ({"controlnet_down_blocks.0.weight": (1,), **IMAGE_UNET}, "a ControlNet"),
         ({"layers.0.weight": (1,)}, "not a model that is known here"),
         ({}, "not a model that is known here"),
+        (lambda: without("down_blocks", without("up_blocks", tensors())), "not a model that is known here"),
         (
             lambda: without("mid_block.resnets.1.time_mixer", tensors()),
             r"lacks 1 of the 1428 tensors \(mid_block\.resnets\.1\.time_mixer\.mix_factor\)",

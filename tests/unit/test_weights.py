@@ -7,7 +7,8 @@ import pytest
 
 from rackfocus.dev.workflows.build import Flow
 from rackfocus.pipelines.image.checks import RefocusError
-from rackfocus.tests.unit.weight_entries import CONTENT, entry
+from rackfocus.tests.unit.weight_entries import CONTENT, SHA, entry
+from rackfocus.weights import check
 from rackfocus.weights.__main__ import main
 from rackfocus.weights.check import FOUND, check_file, models_folder
 from rackfocus.weights.manifest import MANIFEST, WeightFile, model_entries, still_needed, weight_files
@@ -70,6 +71,7 @@ def test_list_tells_everything(capsys):
         (lambda p: None, 1, "missing: get one.safetensors from some/repo"),
         (lambda p: p.write_bytes(CONTENT), 0, "size and sha256 right"),
         (lambda p: p.write_bytes(CONTENT[:-1]), 1, "wrong size: 20,999 bytes, but 21,000 are needed"),
+        (lambda p: p.write_bytes(CONTENT + b"x"), 1, "wrong size: 21,001 bytes, but 21,000 are needed"),
         (lambda p: p.write_bytes(CONTENT[:-1] + b"x"), 1, "wrong sha256"),
     ],
 )
@@ -79,6 +81,12 @@ def test_check_tells_missing_wrong_and_right(manifest, models_root, capsys, make
     make(models_root / "loras" / "one.safetensors")
     assert main(["check", "--models", str(models_root)]) == code
     assert said in capsys.readouterr().out
+
+
+def test_a_large_file_is_hashed_piece_by_piece(models_root, monkeypatch):
+    monkeypatch.setattr(check, "CHUNK", 1000)
+    (models_root / "whole").write_bytes(CONTENT)
+    assert check.sha256(models_root / "whole") == SHA
 
 
 def test_fast_check_reads_no_hash_and_unknowns_are_not_compared(manifest, models_root, capsys):
@@ -99,6 +107,7 @@ def test_a_file_counts_wherever_it_lies_below_its_folder(models_root):
     deep = models_root / "loras" / "flux" / "deblur"
     deep.mkdir(parents=True)
     (models_root / "loras" / "one.safetensors").write_bytes(b"torn")
+    (deep / "one.safetensors").write_bytes(b"torn, too")
     assert check_file(file, models_root).path == models_root / "loras" / "one.safetensors"
     (deep / "one.safetensors").write_bytes(CONTENT)
     found = check_file(file, models_root)
@@ -122,12 +131,16 @@ def test_check_with_one_of_a_group_is_complete(manifest, models_root, capsys):
     (models_root / "loras" / "b.safetensors").write_bytes(CONTENT)
     assert main(["check", "--models", str(models_root)]) == 0
     assert "1 right, 0 wrong, 0 still needed" in capsys.readouterr().out
+    (models_root / "loras" / "a.safetensors").write_bytes(b"torn")
+    assert main(["check", "--models", str(models_root)]) == 1
+    assert "1 right, 1 wrong, 0 still needed" in capsys.readouterr().out
 
 
 def test_the_models_folder_is_found_from_the_pack(tmp_path, monkeypatch):
     (tmp_path / "ComfyUI" / "custom_nodes").mkdir(parents=True)
     (tmp_path / "ComfyUI" / "models").mkdir()
     (tmp_path / "elsewhere" / "pack").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "models").mkdir()  # of something else
     link = tmp_path / "ComfyUI" / "custom_nodes" / "rackfocus"
     link.symlink_to(tmp_path / "elsewhere" / "pack", target_is_directory=True)
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import sys
 import types
 
@@ -203,3 +204,13 @@ def test_a_full_disk_is_told_before_it_is_filled(manifest, models_root, hub, cap
     hub.offer = {"size": 10**18}
     assert fetch(models_root, "--yes") == 1
     assert "make room" in capsys.readouterr().err and not hub.resumed
+
+
+def test_what_has_come_needs_no_room(manifest, models_root, hub, monkeypatch, capsys):
+    manifest(entry())
+    hub.stops_after = 7000
+    assert fetch(models_root, "--yes") == 1
+    for free, code in ((len(CONTENT) - 7001, 1), (len(CONTENT) - 7000, 0)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder, free=free: types.SimpleNamespace(free=free))
+        assert fetch(models_root, "--yes") == code
+    assert "needs 14,000 bytes more" in capsys.readouterr().err
