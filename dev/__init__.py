@@ -28,7 +28,7 @@ def call(room, purpose, commands):
         module = importlib.import_module("." + commands[given][0], room)
         if len(sys.argv) > 1 and not hasattr(module, "argparse"):
             print(module.__doc__ or "")
-            sys.exit(0 if sys.argv[1] in ("-h", "--help") else "{} takes no arguments.".format(given))
+            sys.exit(0 if sys.argv[1] in ("-h", "--help") else f"{given} takes no arguments.")
         module.main()
     except UserError as error:
         sys.exit(f"{given}: {error}")
