@@ -1,34 +1,67 @@
-"""RefocusLens: from depth to a defocus map."""
+"""RefocusLens and RefocusRack: from depth to a defocus map, with a focus that stands or moves."""
 
 from comfy_api.latest import io
 
-from ..pipelines.image.checks import RefocusError, check_image, check_plane, match_batch
+from ..pipelines.image.checks import RefocusError, check_image
 from ..pipelines.optics import (
     DEPTH_KINDS,
     EASINGS,
+    FOCUS_BY,
     Camera,
-    defocus_from_disparity,
-    focus_at_distance,
-    focus_at_mask,
-    focus_at_point,
-    focus_automatic,
-    metric_to_relative,
+    focus_lens,
     parse_keyframes,
     rack_focus,
-    relative_to_metric,
-    resize_depth,
-    resolve_kind,
     show_defocus,
     show_focus,
-    to_disparity,
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
-from .host import CATEGORY, DefocusMapType, Schema, progress_bar
+from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, progress_bar
 
-FOCUS_BY = ("point", "mask", "distance", "automatic")
 LENSES = ("artist", "camera")
-_METRIC = ("metres", "inverse_metres")
+
+
+def strength_input(tooltip: str) -> io.Input:
+    return io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
+
+
+def blur_inputs(scene_near: str) -> list[io.Input]:
+    """The metres of a relative map (scene_near: a tooltip), and which of the blur is kept."""
+    return [
+        io.Float.Input("scene_near", default=1.0, min=0.01, max=10000.0, step=0.01, tooltip=scene_near),
+        io.Float.Input(
+            "scene_far",
+            default=10.0,
+            min=0.02,
+            max=100000.0,
+            step=0.1,
+            tooltip="Metres at which the black of a relative map stands.",
+        ),
+        io.Float.Input(
+            "near_factor",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="Multiplies the blur in front of the focal plane. 0: foreground sharp.",
+        ),
+        io.Float.Input(
+            "far_factor",
+            default=1.0,
+            min=0.0,
+            max=10.0,
+            step=0.05,
+            tooltip="Multiplies the blur behind the focal plane. 0 keeps the background sharp.",
+        ),
+        io.Float.Input(
+            "in_focus_range",
+            default=0.0,
+            min=0.0,
+            max=10.0,
+            step=0.005,
+            tooltip="Width of the slab that stays sharp about the focal plane, in disparity (1 is white to black).",
+        ),
+    ]
 
 
 class RefocusLens(io.ComfyNode):
@@ -93,15 +126,10 @@ class RefocusLens(io.ComfyNode):
                     tooltip="artist: strength sets the blur. camera: focal length, f-number and sensor do, "
                     "as in a real lens.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=30.0,
-                    min=0.0,
-                    max=2000.0,
-                    step=0.5,
-                    tooltip="Artist's blur: radius, in pixels of a picture 1000 px wide, one unit of "
-                    "disparity from the focal plane (white to black of a disparity map; 1/m of a "
-                    "metric one). The same look at any resolution. 0: no blur.",
+                strength_input(
+                    "Artist's blur: radius, in pixels of a picture 1000 px wide, one unit of disparity from "
+                    "the focal plane (white to black of a disparity map; 1/m of a metric one). The same look "
+                    "at any resolution. 0: no blur."
                 ),
                 io.Float.Input(
                     "focal_mm",
@@ -127,47 +155,9 @@ class RefocusLens(io.ComfyNode):
                     step=0.1,
                     tooltip="Camera: width of the sensor. 36 full frame, 23.6 APS-C, 6.4 a phone.",
                 ),
-                io.Float.Input(
-                    "scene_near",
-                    default=1.0,
-                    min=0.01,
-                    max=10000.0,
-                    step=0.01,
-                    tooltip="Metres at which the white of a relative map stands. Gives it a scale for lens "
-                    "camera and for focus_by distance; not used with a metric map.",
-                ),
-                io.Float.Input(
-                    "scene_far",
-                    default=10.0,
-                    min=0.02,
-                    max=100000.0,
-                    step=0.1,
-                    tooltip="Metres at which the black of a relative map stands.",
-                ),
-                io.Float.Input(
-                    "near_factor",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Multiplies the blur in front of the focal plane. 0: foreground sharp.",
-                ),
-                io.Float.Input(
-                    "far_factor",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Multiplies the blur behind the focal plane. 0 keeps the background sharp.",
-                ),
-                io.Float.Input(
-                    "in_focus_range",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.005,
-                    tooltip="Width of the slab that stays sharp about the focal plane, in disparity (1 is "
-                    "white to black).",
+                *blur_inputs(
+                    "Metres at which the white of a relative map stands. Gives it a scale for lens camera and for "
+                    "focus_by distance; not used with a metric map."
                 ),
                 io.Mask.Input(
                     "focus_mask",
@@ -215,71 +205,25 @@ class RefocusLens(io.ComfyNode):
         focus_mask=None,
         image=None,
     ) -> io.NodeOutput:
-        kind = resolve_kind(depth, depth_kind)
-        camera = Camera(focal_mm, f_number, sensor_mm) if lens == "camera" else None
-        if camera and kind not in _METRIC:
-            disparity = relative_to_metric(depth, kind, scene_near, scene_far)
-            kind = "inverse_metres"
-        else:
-            disparity = to_disparity(depth, kind)
-        picture = None if image is None else check_image(image)
-        if picture is not None:
-            disparity = resize_depth(disparity, *picture.shape[1:3])
-            batch = max(disparity.shape[0], picture.shape[0])
-            disparity = match_batch(disparity, picture.shape[0] if disparity.shape[0] == 1 else batch, "depth")
-            picture = match_batch(picture, disparity.shape[0], "image", "depth")
-        focus = _focus(disparity, kind, focus_by, (focus_x, focus_y), focus_distance, focus_mask, scene_near, scene_far)
-        width = disparity.shape[-1]
-        if camera:
-            # One lens for the whole clip; its extension is that of the first frame's focal plane.
-            focus_m = 1 / float(focus[0]) if focus[0] > 0 else float("inf")
-            strength = camera.strength(focus_m, width)
-        else:
-            strength = strength * width / 1000
-        defocus = defocus_from_disparity(
-            disparity, focus, strength, near_factor=near_factor, far_factor=far_factor, in_focus_range=in_focus_range
+        focused = focus_lens(
+            depth,
+            depth_kind,
+            by=focus_by,
+            point=(focus_x, focus_y),
+            mask=focus_mask,
+            metres=focus_distance,
+            strength=strength,
+            camera=Camera(focal_mm, f_number, sensor_mm) if lens == "camera" else None,
+            near_m=scene_near,
+            far_m=scene_far,
+            near_factor=near_factor,
+            far_factor=far_factor,
+            in_focus_range=in_focus_range,
+            image=image,
         )
-        if picture is None:
-            top = disparity.amax().clamp(min=1e-6)
-            picture = (disparity / top)[..., None].expand(-1, -1, -1, 3)
-        point = (focus_x, focus_y) if focus_by == "point" else None
-        info = _info(defocus, focus, kind, camera)
-        return io.NodeOutput(defocus, show_focus(picture, defocus, point), show_defocus(defocus), *zones(defocus), info)
-
-
-def _focus(disparity, kind, focus_by, point, distance, mask, near, far):
-    if focus_by == "point":
-        return focus_at_point(disparity, *point)
-    if focus_by == "automatic":
-        return focus_automatic(disparity)
-    if focus_by == "mask":
-        if mask is None:
-            raise RefocusError(
-                "focus_by is mask, but no focus_mask is connected: connect a mask that is white on the "
-                "subject, or focus by point."
-            )
-        m = resize_depth(check_plane(mask, "focus_mask"), *disparity.shape[1:])
-        return focus_at_mask(disparity, match_batch(m, disparity.shape[0], "focus_mask", "depth"))
-    return metric_to_relative(focus_at_distance(distance, disparity.shape[0]), kind, near, far)
-
-
-def _info(defocus, focus, kind, camera) -> str:
-    r = defocus.radius
-    h, w = r.shape[1:]
-    text = [
-        f"blur radius {float(r.min()):.2f} (in front) to {float(r.max()):.2f} (behind) px at {w} x {h}",
-        "focus disparity " + ", ".join(f"{float(f):.4g}" for f in focus[:4]) + (" ..." if len(focus) > 4 else ""),
-    ]
-    if camera and focus[0] > 0:
-        focus_m = 1 / float(focus[0])
-        near, far = camera.near_far_limits(focus_m)
-        text.append(f"focused at {focus_m:.3g} m, sharp from {near:.3g} m to {far:.3g} m")
-    elif kind not in _METRIC:
-        text.append("relative depth: strength is not in metres")
-    return "; ".join(text)
-
-
-# RefocusRack: focus and strength animated between keyframes.
+        defocus = focused.defocus
+        overlay = show_focus(focused.picture, defocus)
+        return io.NodeOutput(defocus, overlay, show_defocus(defocus), *zones(defocus), focused.describe())
 
 
 class RefocusRack(io.ComfyNode):
@@ -299,12 +243,7 @@ class RefocusRack(io.ComfyNode):
                     tooltip="Depth map from any source, of any size; one for all frames, or one for "
                     "each frame of a clip. Frames are never normalised one by one.",
                 ),
-                io.Combo.Input(
-                    "depth_kind",
-                    options=list(DEPTH_KINDS),
-                    default="auto",
-                    tooltip="What the depth map holds, as in RefocusLens.",
-                ),
+                depth_kind_input(),
                 io.String.Input(
                     "keyframes",
                     multiline=True,
@@ -331,57 +270,13 @@ class RefocusRack(io.ComfyNode):
                     "slowly, ease_out ends slowly. hold: jumps at the keyframe. The way itself is "
                     "even in disparity, as on the ring of a lens.",
                 ),
-                io.Float.Input(
-                    "strength",
-                    default=30.0,
-                    min=0.0,
-                    max=2000.0,
-                    step=0.5,
-                    tooltip="Blur radius, in pixels of a picture 1000 px wide, one unit of disparity from "
-                    "the focal plane. Holds at the first keyframe, and on from there until a "
-                    "keyframe names another.",
+                strength_input(
+                    "Blur radius, in pixels of a picture 1000 px wide, one unit of disparity from the focal plane. "
+                    "Holds at the first keyframe, and on from there until a keyframe names another."
                 ),
-                io.Float.Input(
-                    "scene_near",
-                    default=1.0,
-                    min=0.01,
-                    max=10000.0,
-                    step=0.01,
-                    tooltip="Metres at which the white of a relative map stands: gives keyframes in metres "
-                    "their place, and an inverted map its scale.",
-                ),
-                io.Float.Input(
-                    "scene_far",
-                    default=10.0,
-                    min=0.02,
-                    max=100000.0,
-                    step=0.1,
-                    tooltip="Metres at which the black of a relative map stands.",
-                ),
-                io.Float.Input(
-                    "near_factor",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Multiplies the blur in front of the focal plane. 0: foreground sharp.",
-                ),
-                io.Float.Input(
-                    "far_factor",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Multiplies the blur behind the focal plane. 0 keeps the background sharp.",
-                ),
-                io.Float.Input(
-                    "in_focus_range",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.005,
-                    tooltip="Width of the slab that stays sharp about the focal plane, in disparity (1 is "
-                    "white to black).",
+                *blur_inputs(
+                    "Metres at which the white of a relative map stands: gives keyframes in metres their place, and "
+                    "an inverted map its scale."
                 ),
                 io.Image.Input(
                     "image",
@@ -437,8 +332,4 @@ class RefocusRack(io.ComfyNode):
             in_focus_range=in_focus_range,
             progress=progress_bar(),
         )
-        info = "\n".join(
-            f"frame {i}: focus disparity {focus:.4g}, strength {k:g}"
-            for i, (focus, k) in enumerate(zip(rack.focus, rack.strength, strict=True))
-        )
-        return io.NodeOutput(rack.defocus, info)
+        return io.NodeOutput(rack.defocus, rack.describe())

@@ -1,1 +1,1 @@
-"""The engines and the optics they share: torch only, no ComfyUI."""
+"""The engines and the optics they share: torch, numpy, scipy and kornia, no ComfyUI."""

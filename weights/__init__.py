@@ -1,6 +1,6 @@
 """The files of the learned engines: which there are, which are here, and fetching them when the artist asks.
 
-No node uses this: nothing downloads by itself.
+Nodes read the manifest and never fetch: nothing downloads by itself.
 """
 
 from .check import FOUND, Place, check_file, models_folder

@@ -1,4 +1,4 @@
-"""Whether a file of the manifest is in a models folder, and whether it is the right one."""
+"""Where ComfyUI keeps its models, and whether a file of the manifest is there and is the right one."""
 
 import hashlib
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 from ..pipelines.image.checks import RefocusError
 from .manifest import WeightFile
 
-# Where ComfyUI keeps its models.
+FOUND, MISSING, WRONG_SIZE, WRONG_SHA256 = "found", "missing", "wrong size", "wrong sha256"
+CHUNK = 1 << 22  # bytes hashed at a time
 
 
 def models_folder(given: str | None = None, pack: Path | None = None) -> Path:
@@ -36,10 +37,6 @@ def models_folder(given: str | None = None, pack: Path | None = None) -> Path:
     )
 
 
-FOUND, MISSING, WRONG_SIZE, WRONG_SHA256 = "found", "missing", "wrong size", "wrong sha256"
-CHUNK = 1 << 22
-
-
 @dataclass(frozen=True)
 class Place:
     """state: one of the words above. path: where the file is, or where it belongs. said: what to tell about it."""
@@ -62,7 +59,7 @@ def check_file(file: WeightFile, models: Path, *, hashes: bool = True) -> Place:
 
 
 def judge(file: WeightFile, path: Path, *, hashes: bool = True) -> Place:
-    """One existing file against the manifest."""
+    """One existing file against the manifest, size first."""
     size = path.stat().st_size
     if file.bytes is not None and size != file.bytes:
         return Place(WRONG_SIZE, path, f"{size:,} bytes, but {file.bytes:,} are needed")
@@ -84,8 +81,8 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _candidates(file, home):
-    """Its own place, then any place below the folder under the path it has in its repository."""
+def _candidates(file: WeightFile, home: Path) -> list[Path]:
+    """Existing files: in its own place, then anywhere below `home` under the path it has in its repository."""
     tail = Path(file.path).parts
     rest = sorted(p for p in home.rglob(tail[-1]) if p.parts[-len(tail) :] == tail and p.is_file())
     own = home / file.name

@@ -56,7 +56,7 @@ def fetch_file(file: WeightFile, models: Path) -> Path:
         ) from error
 
 
-def _fetch(file, models):
+def _fetch(file: WeightFile, models: Path) -> Path:
     # hf_hub_download throws a partial file away when it fails (since version 2); http_get can go on with one.
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -101,7 +101,7 @@ def _fetch(file, models):
     return target
 
 
-def _room_for(size, come, file, models):
+def _room_for(size: int | None, come: int, file: WeightFile, models: Path) -> None:
     free = shutil.disk_usage(models).free
     if size is not None and free < size - come:
         raise RefocusError(

@@ -1,4 +1,7 @@
-"""weights_manifest.json: the files that each engine needs, and what a workflow says of them."""
+"""weights_manifest.json: the files that each engine needs, and what a workflow says of them.
+
+Nothing else reads that file.
+"""
 
 import json
 from collections.abc import Callable
@@ -10,7 +13,10 @@ MANIFEST = Path(__file__).resolve().parent.parent / "weights_manifest.json"
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One file of weights_manifest.json; None where no source tells. One file of a group is enough (None: no group)."""
+    """One file of the manifest; None where no source tells. One file of a group is enough (None: no group).
+
+    folder: the host's, below models/; revision: the commit that url, bytes and sha256 belong to.
+    """
 
     engine: str
     repository: str
@@ -43,7 +49,7 @@ def weight_files(engine: str | None = None) -> list[WeightFile]:
 
 
 def still_needed(files: list[WeightFile], present: Callable[[WeightFile], bool]) -> list[WeightFile]:
-    """Those that are not present and whose group has no other file that is; of a group the first stands for all."""
+    """Those that are not present, in order; a group that has one present needs none, else its first stands for all."""
     have = [f for f in files if present(f)]
     done, needed = {f.group for f in have if f.group}, []
     for f in files:

@@ -18,7 +18,7 @@ def passes(hidden, double, single, side, device, dtype):
     """{name: a function that runs one pass}: side x side tokens, two conditions, 512 text tokens, LoRA of rank 64."""
     from diffusers import FluxTransformer2DModel
 
-    from rackfocus.nodes.flux.hook import attach
+    from rackfocus.nodes.genfocus.prepare import attach
     from rackfocus.pipelines.genfocus import BOKEH, LowRank, architecture_of, conditions, velocity
 
     torch.manual_seed(0)
@@ -29,7 +29,7 @@ def passes(hidden, double, single, side, device, dtype):
         ).eval()
         lora = {
             m: LowRank(torch.randn(64, a) * 0.01, torch.randn(b, 64) * 0.01)
-            for m, (a, b) in architecture_of(transformer).adapted().items()
+            for m, (a, b) in architecture_of(transformer).lora_layers().items()
         }
         noise, *grids = torch.randn(3, 1, side, side, 64)
         wide, text, pooled = torch.randn(1, side, 3 * side, 64), torch.randn(1, 512, 4096), torch.randn(1, 768)

@@ -9,9 +9,10 @@ import torch
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical import SAMPLES, deblur, fuse_stack, render_bokeh
 from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.tests.pictures import psnr
 
 from .baselines import disc_scatter, gaussian_blend
-from .truth import psnr, scenes
+from .truth import scenes
 
 MEGAPIXEL = (832, 1248)
 

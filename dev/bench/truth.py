@@ -13,6 +13,7 @@ from PIL import Image
 
 from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optics import aperture_mask
+from rackfocus.tests.pictures import psnr as psnr
 
 from ..host.paths import ROOT
 
@@ -84,9 +85,3 @@ def scenes() -> list[Scene]:
     if not found:
         raise FileNotFoundError(f"No scenes under {truth_root()}: RACKFOCUS_TRUTH must name a folder of them.")
     return found
-
-
-def psnr(a, b, mask=None) -> float:
-    """Decibels between two sRGB pictures [1, H, W, 3], over mask [H, W] if given."""
-    d = (a - b) ** 2
-    return -10 * math.log10(float((d if mask is None else d[:, mask]).mean()) + 1e-12)

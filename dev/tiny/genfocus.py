@@ -59,7 +59,7 @@ def tiny_flux(transformer=None):
 def tiny_lora(transformer=None, seed=1) -> dict[str, torch.Tensor]:
     """The tensors of a LoRA file in the public layout, rank 4."""
     g, found = torch.Generator().manual_seed(seed), {}
-    for module, (n_in, n_out) in architecture_of(transformer or tiny_transformer()).adapted().items():
+    for module, (n_in, n_out) in architecture_of(transformer or tiny_transformer()).lora_layers().items():
         for ab, shape in (("A", (4, n_in)), ("B", (n_out, 4))):
             found[f"transformer.{module}.lora_{ab}.weight"] = torch.randn(shape, generator=g) * 0.2
     return found

@@ -8,18 +8,30 @@ import comfy.sample
 import comfy.samplers
 import torch
 
-from rackfocus.nodes.flux.hook import attach, with_conditions
+from rackfocus.nodes.flux.hook import with_conditions
 from rackfocus.nodes.flux.lora import lora_patcher
+from rackfocus.nodes.genfocus.prepare import attach
 from rackfocus.pipelines.flux.sampling import sigmas
 from rackfocus.pipelines.genfocus import architecture_of, pack, unpack
 
 from .stock_flux import PlainLatent, model_config, stock_model
 
-__all__ = ["PlainLatent", "generate", "model_config", "patchers", "sample", "stock_model", "velocity"]
+__all__ = ["PlainLatent", "generate", "model_config", "patchers", "sample", "stock_model", "style_lora", "velocity"]
 
 
 def patchers(loras, transformer):
     return [lora_patcher(lora, architecture_of(transformer)) for lora in loras]
+
+
+def style_lora(lora):
+    """({module: (down, up)}, the same as a file for the host) of a LoRA that an artist might stack."""
+    g = torch.Generator().manual_seed(3)
+    style = {
+        m: [torch.randn(shape, generator=g) * 0.3 for shape in ((3, low.down.shape[1]), (low.up.shape[0], 3))]
+        for m, low in lora.items()
+        if ".attn." in m or "proj_out" in m
+    }
+    return style, {f"transformer.{m}.lora_{ab}.weight": p[i] for m, p in style.items() for i, ab in enumerate("AB")}
 
 
 def velocity(model, noise, grids, text, pooled, timestep, guidance):

@@ -4,11 +4,13 @@
 from ..host.library import use_comfy
 
 use_comfy()
+from types import SimpleNamespace
+
 import comfy.model_management as mm
 import torch
 
 from rackfocus.nodes.learn2refocus.models import load_unet
-from rackfocus.nodes.learn2refocus.run import sample
+from rackfocus.nodes.learn2refocus.run import sample_stack
 
 from .svd import use_tiny_svd
 
@@ -24,7 +26,7 @@ def load(folder):
 def generate(model, noise, latent, embed, position, *, steps, guidance, callback=None):
     """As pipelines.learn2refocus.generate, natively: scaled latents [B, 9, 4, h, w]."""
     made = [
-        sample(
+        sample_stack(
             model,
             noise[i],
             latent[i : i + 1],
@@ -32,7 +34,8 @@ def generate(model, noise, latent, embed, position, *, steps, guidance, callback
             position,
             steps=steps,
             guidance=guidance,
-            callback=callback,
+            seed=0,
+            report=SimpleNamespace(step=callback),
         )
         for i in range(len(noise))
     ]

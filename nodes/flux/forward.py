@@ -1,6 +1,6 @@
-"""The attention rule inside ComfyUI's own attention: one call for each group of queries, no mask.
+"""One velocity of FLUX.1 with conditions on ComfyUI's own model: every block once, over one row of tokens.
 
-Boolean masks come out wrong in two of the host's attention functions, and a mask would forbid the fastest ones.
+The row is text | noise | condition 0 | condition 1 | ...; the same as pipelines.flux.reference, branch by branch.
 """
 
 from dataclasses import dataclass
@@ -10,35 +10,11 @@ import torch
 from comfy.ldm.flux.layers import timestep_embedding
 from torch import Tensor
 
-from ...pipelines.flux.tokens import Rows, position_ids, query_groups
-from .lora import LoraWeights, adapted
+from ...pipelines.flux.tokens import Rows, position_ids
+from .lora import LoraWeights, loras_on_conditions
 from .model import modulation_index
 
 OVERRIDE = "optimized_attention_override"
-
-
-def with_attention_rule(transformer_options: dict, rows: Rows, mutual: bool) -> dict:
-    """A copy of the options in which conditions do not see each other; an override that is there is called inside."""
-    groups = query_groups(rows.text + rows.noise, list(rows.conditions), mutual)
-    if len(groups) == 1:
-        return dict(transformer_options)
-    inner = transformer_options.get(OVERRIDE)
-
-    def attend(attention, q, k, v, heads, *args, **kwargs):
-        call = attention if inner is None else lambda *a, **kw: inner(attention, *a, **kw)
-        return torch.cat(
-            [call(q[:, :, asks], _pick(k, seen), _pick(v, seen), heads, *args, **kwargs) for asks, seen in groups],
-            dim=1,
-        )
-
-    return {**transformer_options, OVERRIDE: attend}
-
-
-def _pick(x, ranges):
-    return x[:, :, ranges[0]] if len(ranges) == 1 else torch.cat([x[:, :, r] for r in ranges], dim=2)
-
-
-# One velocity of Genfocus on ComfyUI's FLUX: every block once, over text, noise and conditions together.
 
 
 @dataclass(frozen=True)
@@ -80,41 +56,69 @@ def velocity(
     )
     index = modulation_index() if b > 1 else int
     options = with_attention_rule(inputs.transformer_options, rows, inputs.mutual)
-    with adapted(flux, loras, rows):
-        img = flux.img_in(torch.cat([g.flatten(1, 2) for g in [noise, *(c.grid for c in conditions)]], dim=1))
+    replaced = options.get("patches_replace", {}).get("dit", {})
+    with loras_on_conditions(flux, loras, rows):
+        img = torch.cat([g.flatten(1, 2) for g in [noise, *(c.grid for c in conditions)]], dim=1)
+        img = flux.img_in(img)  # [B, noise + conditions, hidden]
+        txt = flux.txt_in(inputs.text)  # [B, text, hidden]
         vec = _embed(flux, inputs, img, len(loras))  # [B, 1 + LoRAs, hidden]
-        txt = flux.txt_in(inputs.text)
         pe = _positions(flux, rows, noise, conditions)
-        replaced = options.get("patches_replace", {}).get("dit", {})
-        in_stream = {
-            "modulation_dims_img": rows.modulated(index, False),
+
+        dims = {
+            "modulation_dims_img": rows.modulation_ranges(index, text=False),
             "modulation_dims_txt": [(0, rows.text, index(0))],
         }
-        in_row = {"modulation_dims": rows.modulated(index, True)}
-
         options.update(total_blocks=len(flux.double_blocks), block_type="double")
         for i, block in enumerate(flux.double_blocks):
-            img, txt = _double(block, replaced.get(("double_block", i)), i, img, txt, vec, pe, options, in_stream)
+            img, txt = _double(block, replaced.get(("double_block", i)), i, img, txt, vec, pe, options, dims)
             _add_residual(img, 0, rows.noise, control, "input", i)
-        x = torch.cat((txt, _finite(img)), 1)
+
+        x = torch.cat((txt, _finite(img)), 1)  # [B, text + noise + conditions, hidden]
+        dims = {"modulation_dims": rows.modulation_ranges(index, text=True)}
         options.update(total_blocks=len(flux.single_blocks), block_type="single")
         for i, block in enumerate(flux.single_blocks):
-            x = _single(block, replaced.get(("single_block", i)), i, x, vec, pe, options, in_row)
+            x = _single(block, replaced.get(("single_block", i)), i, x, vec, pe, options, dims)
             _add_residual(x, rows.text, rows.noise, control, "output", i)
-    out = flux.final_layer(x[:, rows.text : rows.text + rows.noise], vec[:, 0])
+
+    out = flux.final_layer(x[:, rows.text : rows.text + rows.noise], vec[:, 0])  # [B, h * w, C]
     return out.unflatten(1, (h, w))
 
 
-def _embed(flux, inputs: Inputs, like: Tensor, n_loras: int) -> Tensor:
+def with_attention_rule(transformer_options: dict, rows: Rows, mutual: bool) -> dict:
+    """A copy of the options in which conditions do not see each other; an override that is there is called inside.
+
+    One call of the host's attention for each group of queries, no mask: boolean masks come out wrong in two of the
+    host's attention functions, and a mask would forbid the fastest ones.
+    """
+    groups = rows.query_groups(mutual)
+    if len(groups) == 1:
+        return dict(transformer_options)
+    inner = transformer_options.get(OVERRIDE)
+
+    def attend(attention, q, k, v, heads, *args, **kwargs):
+        call = attention if inner is None else lambda *a, **kw: inner(attention, *a, **kw)
+        return torch.cat(
+            [call(q[:, :, asks], _pick(k, seen), _pick(v, seen), heads, *args, **kwargs) for asks, seen in groups],
+            dim=1,
+        )
+
+    return {**transformer_options, OVERRIDE: attend}
+
+
+def _pick(x: Tensor, ranges: list[slice]) -> Tensor:
+    return x[:, :, ranges[0]] if len(ranges) == 1 else torch.cat([x[:, :, r] for r in ranges], dim=2)
+
+
+def _embed(flux, inputs: Inputs, img: Tensor, n_loras: int) -> Tensor:
     """Row 0: the step's time and guidance; one row for each LoRA after it: time 0, guidance 1."""
 
-    def embed(t, g):
-        vec = flux.time_in(timestep_embedding(t, 256).to(like.dtype))
-        return vec if g is None else vec + flux.guidance_in(timestep_embedding(g, 256).to(like.dtype))
+    def embed(t, g):  # [B, hidden]
+        vec = flux.time_in(timestep_embedding(t, 256).to(img.dtype))
+        return vec if g is None else vec + flux.guidance_in(timestep_embedding(g, 256).to(img.dtype))
 
     t, pooled = inputs.timestep, inputs.pooled
     if pooled is None:
-        pooled = torch.zeros(len(like), flux.params.vec_in_dim, device=like.device, dtype=like.dtype)
+        pooled = torch.zeros(len(img), flux.params.vec_in_dim, device=img.device, dtype=img.dtype)
     guidance = None if inputs.guidance is None else inputs.guidance.to(t).expand(len(t))
     y = flux.vector_in(pooled[:, : flux.params.vec_in_dim])
     still = embed(torch.zeros_like(t), torch.ones_like(t)) + y
@@ -156,10 +160,11 @@ def _single(block, replacement, i, x, vec, pe, options, dims):
 
 
 def _add_residual(x: Tensor, start: int, n: int, control: dict | None, key: str, i: int):
-    """A ControlNet's residual [B, n, hidden] on the noise's rows, in place."""
+    """A ControlNet's residual [B, up to n, hidden] on the noise's tokens, in place."""
     residuals = (control or {}).get(key) or []
     if i < len(residuals) and residuals[i] is not None:
-        x[:, start : start + n] += residuals[i][:, :n]
+        residual = residuals[i][:, :n]
+        x[:, start : start + residual.shape[1]] += residual
 
 
 def _finite(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Genfocus on the artist's MODEL: a clone whose diffusion model is wrapped, and conditions in the conditioning."""
+"""Conditions on the artist's MODEL: a clone whose diffusion model is wrapped, and latents in the conditioning."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,8 +8,7 @@ import comfy.patcher_extension
 import node_helpers
 from torch import Tensor
 
-from ...pipelines.flux.tokens import PATCH, TILE, blend, pack, tiles, unpack, use_tiles
-from ...pipelines.genfocus.setups import Setup
+from ...pipelines.flux.tokens import PATCH, TILE, by_tiles, pack, unpack, use_tiles
 from ...pipelines.image.checks import RefocusError
 from .forward import Inputs, NativeCondition, velocity
 from .model import require_flux
@@ -22,20 +21,25 @@ OURS, BLACK = "rackfocus", "rackfocus_black"
 
 @dataclass(frozen=True)
 class Hook:
-    """The wrapper. offsets and lora: for each condition; weights: the LoRAs; tiling: auto, on or off."""
+    """The wrapper. offsets and lora: for each condition; weights: the LoRAs; tiling: auto, on or off.
+
+    engine, node: whose conditions they are and which node makes the conditioning, for the messages.
+    """
 
     offsets: tuple[tuple[int, int], ...]
     lora: tuple[int, ...]
     weights: tuple
     tiling: str
-    tile: int = TILE
+    tile: int
+    engine: str
+    node: str
 
     def __call__(self, executor, *args, **kwargs):
         """Stands in for the diffusion model; wrappers that were added after this one still run."""
         flux = executor.class_obj
-        require_flux(flux)
-        rest = executor.wrappers[executor.idx + 1 :]
-        inner = comfy.patcher_extension.WrapperExecutor.new_class_executor(partial(self._predict, flux), flux, rest)
+        require_flux(flux, self.engine)
+        later = executor.wrappers[executor.idx + 1 :]
+        inner = comfy.patcher_extension.WrapperExecutor.new_class_executor(partial(self._predict, flux), flux, later)
         return inner.execute(*args, **kwargs)
 
     def _predict(
@@ -51,47 +55,47 @@ class Hook:
         transformer_options=None,
         **kwargs,
     ):
+        """As Flux._forward: x and ref_latents [B, C, H, W], timestep and guidance [B], context and y the text."""
         method = kwargs.get("ref_latents_method")
-        refs = _same_size(ref_latents, x, len(self.offsets), method)
+        latents = self._checked(ref_latents, x, method)
         height, width = x.shape[-2:]
-        noise, *grids = (pack(comfy.ldm.common_dit.pad_to_patch_size(t, (PATCH, PATCH))) for t in (x, *refs))
+        noise, *grids = (pack(comfy.ldm.common_dit.pad_to_patch_size(t, (PATCH, PATCH))) for t in (x, *latents))
         conditions = [NativeCondition(*c) for c in zip(grids, self.offsets, self.lora, strict=True)]
-        inputs = Inputs(context, y, timestep, guidance, transformer_options or {}, method == BLACK)
-        v = self._whole(flux, noise, conditions, inputs, control)
+        inputs = Inputs(context, y, timestep, guidance, transformer_options or {}, mutual=method == BLACK)
+        v = self._velocity(flux, noise, conditions, inputs, control)  # [B, h, w, 4C]
         return unpack(v)[..., :height, :width]
 
-    def _whole(self, flux, noise, conditions, inputs, control):
+    def _checked(self, latents, x, method) -> list[Tensor]:
+        """The conditions' latents: ours, as many as were attached, and of the noise's size."""
+        n = len(self.offsets)
+        if method not in (OURS, BLACK) or latents is None or len(latents) != n:
+            raise RefocusError(
+                f"the conditioning holds {len(latents or [])} reference latents that are not {self.engine}'s, but "
+                f"this MODEL needs its own {n}: connect the positive and negative outputs of {self.node} to the "
+                "sampler."
+            )
+        for latent in latents:
+            if latent.shape[-2:] != x.shape[-2:]:
+                raise RefocusError(
+                    f"the latent is {x.shape[-1]} x {x.shape[-2]} and the condition {latent.shape[-1]} x "
+                    f"{latent.shape[-2]}, but one size is needed: use the LATENT of {self.node}."
+                )
+        return latents
+
+    def _velocity(self, flux, noise, conditions, inputs, control):
         h, w = noise.shape[1:3]
-        if inputs.mutual or not use_tiles(h, w, self.tiling, self.tile):  # black images: never tiled, as published
+        if inputs.mutual or not use_tiles(h, w, self.tiling, self.tile):  # black images are never tiled
             return velocity(flux, self.weights, noise, conditions, inputs, control)
 
         def part(rows, columns):
             cut = [replace(c, grid=c.grid[:, rows, columns], offset=(0, 0)) for c in conditions]
-            return velocity(
-                flux, self.weights, noise[:, rows, columns], cut, inputs, _cut(control, h, w, (rows, columns))
-            )
+            residuals = _cut(control, h, w, rows, columns)
+            return velocity(flux, self.weights, noise[:, rows, columns], cut, inputs, residuals)
 
-        return blend(tuple(noise.shape), ((at, part(*at)) for at in tiles(h, w, self.tile)), noise)
-
-
-def _same_size(refs, x, n, method) -> list[Tensor]:
-    """The condition latents, checked: ours, as many as the set-up has, and of the noise's size."""
-    if method not in (OURS, BLACK) or refs is None or len(refs) != n:
-        raise RefocusError(
-            f"the conditioning holds {len(refs or [])} reference latents that are not Genfocus's, but "
-            f"this MODEL needs its own {n}: connect the positive and negative outputs of "
-            "GenfocusConditioning to the sampler."
-        )
-    for ref in refs:
-        if ref.shape[-2:] != x.shape[-2:]:
-            raise RefocusError(
-                f"the latent is {x.shape[-1]} x {x.shape[-2]} and the condition {ref.shape[-1]} x "
-                f"{ref.shape[-2]}, but one size is needed: use the LATENT of GenfocusConditioning."
-            )
-    return refs
+        return by_tiles(part, noise, self.tile)
 
 
-def _cut(control, h, w, at):
+def _cut(control: dict | None, h: int, w: int, rows: slice, columns: slice) -> dict | None:
     """A ControlNet's residuals for one tile; those that do not cover the whole grid are left as they are."""
     if control is None:
         return None
@@ -99,27 +103,31 @@ def _cut(control, h, w, at):
     def tile(residual):
         if residual is None or residual.shape[1] != h * w:
             return residual
-        return residual.unflatten(1, (h, w))[:, at[0], at[1]].flatten(1, 2)
+        return residual.unflatten(1, (h, w))[:, rows, columns].flatten(1, 2)
 
-    return {key: [tile(r) for r in value] for key, value in control.items()}
+    return {key: [tile(r) for r in residuals] for key, residuals in control.items()}
 
 
-def attach(model, setup: Setup, patchers: list, tiling: str = "auto", tile: int = TILE):
-    """A clone of the MODEL that predicts as Genfocus; the MODEL itself is not touched.
+def attach(
+    model,
+    offsets: list[tuple[int, int]],
+    patchers: list,
+    tiling: str = "auto",
+    tile: int = TILE,
+    *,
+    engine: str = "this engine",
+    node: str = "this engine's conditioning node",
+):
+    """A clone of the MODEL that predicts with conditions; the MODEL itself is not touched.
 
-    patchers: from lora_patcher, one for all conditions or one for each. Conditioning: see with_conditions.
+    offsets: of each condition's positions, in tokens (y, x); patchers: from lora_patcher, one for all conditions or
+    one for each; engine, node: for the messages, see Hook. The conditioning comes from with_conditions.
     """
-    require_flux(model.get_model_object("diffusion_model"))
-    n = len(setup.slots)
-    patchers = list(patchers) * n if len(patchers) == 1 else list(patchers)
+    require_flux(model.get_model_object("diffusion_model"), engine)
+    patchers = list(patchers) * len(offsets) if len(patchers) == 1 else list(patchers)
     distinct = list(dict.fromkeys(patchers))
-    hook = Hook(
-        tuple(s.offset for s in setup.slots),
-        tuple(distinct.index(p) for p in patchers),
-        tuple(p.model for p in distinct),
-        tiling,
-        tile,
-    )
+    lora = tuple(distinct.index(p) for p in patchers)
+    hook = Hook(tuple(offsets), lora, tuple(p.model for p in distinct), tiling, tile, engine, node)
     clone = model.clone()
     kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
     clone.remove_wrappers_with_key(kind, KEY)
@@ -129,7 +137,7 @@ def attach(model, setup: Setup, patchers: list, tiling: str = "auto", tile: int 
 
 
 def with_conditions(conditioning, latents: list[Tensor], black: bool = False):
-    """The CONDITIONING with the condition latents [B, 16, 2h, 2w] (as a VAE encodes them) in the set-up's order.
+    """The CONDITIONING with the condition latents [B, 16, 2h, 2w] (as a VAE encodes them) in the order attached.
 
     black: these are the black images of image guidance, to be the negative of a CFG whose scale is the guidance's.
     """

@@ -1,4 +1,4 @@
-"""Genfocus LoRAs on ComfyUI's FLUX: added to the outputs of linear layers, on the condition rows alone.
+"""LoRAs of conditions on ComfyUI's FLUX: added to the outputs of linear layers, on the conditions' tokens alone.
 
 Adding to outputs leaves the weights alone, whatever they are: bf16, fp8, GGUF, offloaded, patched by other LoRAs.
 """
@@ -16,35 +16,36 @@ from ...pipelines.flux.tokens import Rows
 
 
 class FusedLowRank(nn.Module):
-    """The LoRA of one fused linear layer: one product down for all its parts, one up for each.
+    """The LoRA of one fused linear layer: one product down for all its sections, one up for each.
 
     All weights are its own parameters: ComfyUI leaves those of modules with submodules where they are.
     """
 
-    def __init__(self, parts: list[tuple[int, LowRank]]):
+    def __init__(self, sections: list[tuple[int, LowRank]]):
         super().__init__()
-        self.starts = [start for start, _ in parts]
-        self.ranks = [low.down.shape[0] for _, low in parts]
-        self.down = nn.Parameter(torch.cat([low.down for _, low in parts]), requires_grad=False)
-        for i, (_, low) in enumerate(parts):
+        self.starts = [start for start, _ in sections]
+        self.ranks = [low.down.shape[0] for _, low in sections]
+        self.down = nn.Parameter(torch.cat([low.down for _, low in sections]), requires_grad=False)
+        for i, (_, low) in enumerate(sections):
             self.register_parameter(f"up{i}", nn.Parameter(low.up, requires_grad=False))
 
     def add(self, x: Tensor, y: Tensor):
         """y [B, n, out] += up(down(x [B, n, in])), in place."""
-        hidden = (x @ self.down.to(x).T).split(self.ranks, dim=-1)
+        hidden = (x @ self.down.to(x).T).split(self.ranks, dim=-1)  # [B, n, r] for each section
         for i, (start, h) in enumerate(zip(self.starts, hidden, strict=True)):
             up = self.get_parameter(f"up{i}")
             y[..., start : start + up.shape[0]].baddbmm_(h, up.to(x).T.expand(len(x), -1, -1))
 
 
 class LoraWeights(nn.Module):
-    """A whole LoRA by the original names of FLUX's linear layers. Holds no reference to any model."""
+    """A whole LoRA by FLUX's own names of its linear layers. Holds no reference to any model."""
 
     def __init__(self, lora: dict[str, LowRank], architecture: Architecture):
         super().__init__()
-        self.names = fused_layers(architecture)
+        fused = fused_layers(architecture)
+        self.names = list(fused)
         self.layers = nn.ModuleList(
-            FusedLowRank([(p.start, lora[p.module]) for p in parts]) for parts in self.names.values()
+            FusedLowRank([(s.start, lora[s.layer]) for s in sections]) for sections in fused.values()
         )
 
     def items(self):
@@ -60,32 +61,31 @@ def lora_patcher(lora: dict[str, LowRank], architecture: Architecture):
 
 
 @contextmanager
-def adapted(flux: nn.Module, loras: list[LoraWeights], rows: Rows):
-    """Within this context condition rows run through their LoRA; afterwards, however it ends, nothing is left."""
+def loras_on_conditions(flux: nn.Module, loras: list[LoraWeights], rows: Rows):
+    """Within this context conditions run through their LoRA; afterwards, however it ends, nothing is left."""
     handles = []
     try:
         for index, weights in enumerate(loras):
-            stream = [(start, end) for start, end, lora in rows.adapted if lora == index]
+            stream = [(start, end) for start, end, lora in rows.condition_ranges if lora == index]
             joint = [(rows.text + start, rows.text + end) for start, end in stream]
             vec = [(1 + index, 2 + index)]
             for name, layer in weights.items():
-                at = (
-                    vec
-                    if name.endswith(("mod.lin", "modulation.lin"))
-                    else joint
-                    if name.startswith("single_blocks.")
-                    else stream
-                )
-                handles.append(flux.get_submodule(name).register_forward_hook(_adder(layer, at)))
+                if name.endswith(("mod.lin", "modulation.lin")):
+                    ranges = vec  # its input has one row for each LoRA, not one for each token
+                elif name.startswith("single_blocks."):
+                    ranges = joint
+                else:
+                    ranges = stream
+                handles.append(flux.get_submodule(name).register_forward_hook(_adder(layer, ranges)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _adder(layer: FusedLowRank, at: list[tuple[int, int]]):
+def _adder(layer: FusedLowRank, ranges: list[tuple[int, int]]):
     def hook(module, args, output):
-        for start, end in at:
+        for start, end in ranges:
             layer.add(args[0][:, start:end], output[:, start:end])
 
     return hook

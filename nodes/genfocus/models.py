@@ -4,8 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from ...pipelines.flux.lora_file import read_lora
-from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, Setup, with_aperture
+from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, NAME, Setup, read_lora, with_aperture
 from ...pipelines.image.checks import RefocusError
 from ..flux.lora import lora_patcher
 from ..flux.model import require_flux
@@ -55,7 +54,7 @@ def load_models(model, clip, vae, files: dict[str, str | None]) -> GenfocusModel
                 f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
                 "loader to LoadRefocusModel."
             )
-    architecture = require_flux(model.get_model_object("diffusion_model"))
+    architecture = require_flux(model.get_model_object("diffusion_model"), NAME)
     loras = {
         use: lora_patcher(read_lora(path, architecture), architecture) if path else None for use, path in files.items()
     }

@@ -9,54 +9,20 @@ import torch
 from torch import Tensor
 
 from ...pipelines.flux.sampling import sigmas, time_shift
-from ...pipelines.flux.tokens import TOKEN, pad_to_tokens
-from ...pipelines.genfocus.setups import Setup, defocus_image
+from ...pipelines.flux.tokens import TILE, TOKEN, pad_to_tokens
+from ...pipelines.genfocus.setups import NAME, Setup, defocus_image
 from ...pipelines.image.checks import RefocusError, check_image, check_plane, match_batch, size_of
 from ...pipelines.optics import DefocusMap, resize_depth
-from ..flux.hook import attach, with_conditions
+from ..flux import hook
+from ..flux.hook import with_conditions
 from ..sampling import Report, sample
 from .models import GenfocusModels
 
-# Text and pictures as FLUX takes them, by the artist's CLIP and VAE.
-
-TEXT_TOKENS = 512
-
-
-def encode_text(clip, prompt: str, guidance: float):
-    """CONDITIONING of the prompt with T5 at 512 tokens, as published (ComfyUI's own default is 256)."""
-    clip = clip.clone()
-    clip.set_tokenizer_option("t5xxl_min_length", TEXT_TOKENS)
-    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
-    if any(options.get("pooled_output") is None for _, options in conditioning):
-        raise RefocusError(
-            "the CLIP gives no pooled text, but FLUX.1 needs T5 and CLIP-L: load both with DualCLIPLoader, type flux."
-        )
-    return [[text, {**options, "guidance": guidance}] for text, options in conditioning]
-
-
-def encode_images(vae, setup: Setup, images: list[Tensor | None], like: Tensor) -> list[Tensor]:
-    """Condition latents [B, 16, h, w] of images [B, H, W, 3] in the set-up's order; None is a black one like `like`."""
-    found = []
-    for slot, image in zip(setup.slots, images, strict=True):
-        image = torch.zeros_like(like) if image is None else image
-        # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
-        pixels = image if slot.signed else (image + 1) / 2
-        found.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
-    if found[0].ndim != 4 or found[0].shape[1] != 16:
-        raise RefocusError(
-            f"the VAE makes latents of {found[0].shape[1]} channels, but FLUX.1's makes 16: connect "
-            "FLUX.1's VAE (ae.safetensors)."
-        )
-    return found
-
-
+TEXT_TOKENS = 512  # of T5, as published; ComfyUI's own default is 256
+LATENT = 8  # image pixels
 # Entries of the table of noise levels. The host's schedulers step through it in whole entries, and this number is a
 # multiple of 20, 24, 28, 30, 32 and others, so that their sigmas are exactly the published ones.
 LEVELS = 10080
-
-
-class _Sampling(comfy.model_sampling.ModelSamplingFlux, comfy.model_sampling.CONST):
-    pass
 
 
 @dataclass(frozen=True)
@@ -76,48 +42,12 @@ class Prepared:
         return with_conditions(self.text, [c[frame] for c in self.black], black=True)
 
 
-def prepare(
-    models: GenfocusModels,
-    setup: Setup,
-    patchers: list,
-    images: list[Tensor | None],
-    like: Tensor,
-    *,
-    prompt: str,
-    guidance: float,
-    tiling: str,
-    black: bool = False,
-) -> Prepared:
-    """images: [B, H, W, 3] in 0..1 in the set-up's order, None for a black one; like: the picture [B, H, W, 3].
-
-    black: whether to encode the black images of image guidance, too.
-    """
-    conditions = encode_images(models.vae, setup, images, like)
-    h, w = conditions[0].shape[-2:]
-    model = attach(models.model, setup, patchers, tiling)
-    sampling = _Sampling(model.model.model_config)
-    sampling.set_parameters(shift=time_shift((h * 8 // TOKEN) * (w * 8 // TOKEN)), timesteps=LEVELS)
-    model.add_object_patch("model_sampling", sampling)
-    dark = encode_images(models.vae, setup, [None] * len(images), like[:1]) if black else []
-    dark = [d.expand(len(like), -1, -1, -1) for d in dark]
-    return Prepared(
-        model,
-        encode_text(models.clip, prompt, guidance),
-        conditions,
-        dark,
-        torch.zeros(len(like), *conditions[0].shape[1:]),
-    )
-
-
-# The two tasks of Genfocus as the nodes call them.
-
-
 def prepare_deblur(models: GenfocusModels, image: Tensor, pre: Tensor | None, **settings) -> Prepared:
     """image [B, H, W, 3]: the blurred photo; pre: the same already sharpened by something else, or None."""
     setup, loras = models.deblurring(pre is not None)
     images = [image]
     if len(setup.slots) == 2:
-        images = [None if pre is None else _like(check_image(pre, "pre_deblurred"), image, "pre_deblurred"), image]
+        images = [None if pre is None else _of_size(check_image(pre, "pre_deblurred"), image, "pre_deblurred"), image]
     return prepare(models, setup, loras, images, image, **settings)
 
 
@@ -138,7 +68,82 @@ def prepare_bokeh(
     return prepare(models, setup, loras, images, image, **settings)
 
 
-def _like(other: Tensor, image: Tensor, name: str) -> Tensor:
+def prepare(
+    models: GenfocusModels,
+    setup: Setup,
+    patchers: list,
+    images: list[Tensor | None],
+    picture: Tensor,
+    *,
+    prompt: str,
+    guidance: float,
+    tiling: str,
+    black: bool = False,
+) -> Prepared:
+    """images: [B, H, W, 3] in 0..1 in the set-up's order, None for a black one of the picture's size [B, H, W, 3].
+
+    black: whether to encode the black images of image guidance, too.
+    """
+    conditions = encode_images(models.vae, setup, images, picture)
+    h, w = (n * LATENT // TOKEN for n in conditions[0].shape[-2:])
+    model = attach(models.model, setup, patchers, tiling)
+    model.add_object_patch("model_sampling", _schedule(model, h * w))
+    dark = encode_images(models.vae, setup, [None] * len(images), picture[:1]) if black else []
+    return Prepared(
+        model,
+        encode_text(models.clip, prompt, guidance),
+        conditions,
+        [d.expand(len(picture), -1, -1, -1) for d in dark],
+        torch.zeros(len(picture), *conditions[0].shape[1:]),
+    )
+
+
+def attach(model, setup: Setup, patchers: list, tiling: str = "auto", tile: int = TILE):
+    """A clone of the MODEL that predicts as Genfocus; see flux.hook.attach."""
+    offsets = [slot.offset for slot in setup.slots]
+    return hook.attach(model, offsets, patchers, tiling, tile, engine=NAME, node="GenfocusConditioning")
+
+
+class _Sampling(comfy.model_sampling.ModelSamplingFlux, comfy.model_sampling.CONST):
+    pass
+
+
+def _schedule(model, tokens: int):
+    sampling = _Sampling(model.model.model_config)
+    sampling.set_parameters(shift=time_shift(tokens), timesteps=LEVELS)
+    return sampling
+
+
+def encode_text(clip, prompt: str, guidance: float):
+    """CONDITIONING of the prompt with T5 at 512 tokens."""
+    clip = clip.clone()
+    clip.set_tokenizer_option("t5xxl_min_length", TEXT_TOKENS)
+    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
+    if any(options.get("pooled_output") is None for _, options in conditioning):
+        raise RefocusError(
+            "the CLIP gives no pooled text, but FLUX.1 needs T5 and CLIP-L: load both with DualCLIPLoader, type flux."
+        )
+    return [[text, {**options, "guidance": guidance}] for text, options in conditioning]
+
+
+def encode_images(vae, setup: Setup, images: list[Tensor | None], picture: Tensor) -> list[Tensor]:
+    """Latents [B, 16, h, w] of images [B, H, W, 3] in the set-up's order; None is a black one of the picture's size."""
+    latents = []
+    for slot, image in zip(setup.slots, images, strict=True):
+        image = torch.zeros_like(picture) if image is None else image
+        # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
+        pixels = image if slot.signed else (image + 1) / 2
+        latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
+    if latents[0].ndim != 4 or latents[0].shape[1] != 16:
+        raise RefocusError(
+            f"the VAE makes latents of {latents[0].shape[1]} channels, but FLUX.1's makes 16: connect "
+            "FLUX.1's VAE (ae.safetensors)."
+        )
+    return latents
+
+
+def _of_size(other: Tensor, image: Tensor, name: str) -> Tensor:
+    """other, checked to be of the image's size, for its batch."""
     if other.shape[1:3] != image.shape[1:3]:
         raise RefocusError(
             f"{name} is {size_of(other[0, ..., 0])} and the image {size_of(image[0, ..., 0])}, but both "
@@ -151,7 +156,7 @@ def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int
     """Pictures [B, H, W, 3] of that size (H, W), one by one. Noise as KSampler makes it for the whole batch."""
     latent = comfy.sample.fix_empty_latent_channels(prepared.model, prepared.latent)
     noise = comfy.sample.prepare_noise(latent, seed)
-    h, w = (n * 8 // TOKEN for n in latent.shape[-2:])
+    h, w = (n * LATENT // TOKEN for n in latent.shape[-2:])
     levels, report, out = sigmas(steps, h * w), Report(prepared.model, len(latent) * steps), []
     for frame in (slice(i, i + 1) for i in range(len(latent))):
         positive = prepared.positive(frame)

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...weights.manifest import weight_files
 from ..host import NONE, RefocusModel, file_input, is_missing, path_of
-from .models import SvdParts, load_parts
+from .models import SvdModels, load_models
 from .nodes import RefocusPositionSweep
 from .run import generate_stacks
 from .widgets import AUTOMATIC, RELEASED, stack_inputs
@@ -61,7 +61,7 @@ def why_not(refocus_unet, **models) -> str | None:
 def load(*, refocus_unet, clip_vision, vae) -> RefocusModel:
     path = path_of("diffusion_models", refocus_unet)
     assert path, "why_not refuses none"
-    models = load_parts(path, clip_vision, vae)
+    models = load_models(path, clip_vision, vae)
 
     def stack(*args, **given):
         return _stack(models, *args, **given)
@@ -70,7 +70,7 @@ def load(*, refocus_unet, clip_vision, vae) -> RefocusModel:
 
 
 def _stack(
-    models: SvdParts,
+    models: SvdModels,
     image,
     *,
     depth,

@@ -1,4 +1,4 @@
-"""The fine-tuned UNet as a stock ComfyUI MODEL: diffusers' file, its weights renamed."""
+"""What the learn2refocus engine runs on: the fine-tuned UNet as a stock MODEL, and SVD's own CLIP_VISION and VAE."""
 
 import json
 import os
@@ -10,18 +10,46 @@ import comfy.utils
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 
 from ...pipelines.image.checks import RefocusError
-from ...pipelines.learn2refocus.unet_file import FINE_EPS, check_unet, fine_norms, renamed
+from ...pipelines.learn2refocus.unet_file import FINE_EPS, check_unet, comfy_names, fine_norms
+
+LOADER = "of ImageOnlyCheckpointLoader (svd.safetensors)"
+
+
+@dataclass(frozen=True)
+class SvdModels:
+    """model: MODEL of the fine-tuned UNet; clip_vision, vae: those of Stable Video Diffusion, untouched."""
+
+    model: Any
+    clip_vision: Any
+    vae: Any
+
+
+def load_models(path: str, clip_vision, vae) -> SvdModels:
+    """path: of the UNet in diffusers' format. Raises RefocusError where one is wrong or missing."""
+    for name, given in (("CLIP_VISION", clip_vision), ("VAE", vae)):
+        if given is None:
+            raise RefocusError(
+                f"no {name} is connected, but learn2refocus runs on Stable Video Diffusion: connect the "
+                f"{name} {LOADER} to LoadRefocusModel."
+            )
+    # A diffusers VAE of SVD loads without a word as an ordinary one and then decodes noise.
+    if not isinstance(getattr(vae.first_stage_model, "decoder", None), VideoDecoder):
+        raise RefocusError(
+            "the VAE has no layers in time, but SVD's video VAE is needed: connect the VAE "
+            f"{LOADER} to LoadRefocusModel."
+        )
+    return SvdModels(load_unet(path), clip_vision, vae)
 
 
 def load_unet(path: str):
-    """A file of diffusers' format -> MODEL, as the host's own loader makes it. RefocusError for any other file."""
+    """A file in diffusers' format -> MODEL, as the host's own loader makes it. RefocusError for any other file."""
     name = os.path.basename(path)
     try:
         weights = comfy.utils.load_torch_file(path, safe_load=True)
     except Exception as error:
         raise RefocusError(f"{name} cannot be read ({error}): download it again.") from error
     layout = check_unet({k: tuple(v.shape) for k, v in weights.items()}, name, _frames(path))
-    names = renamed(weights)
+    names = comfy_names(weights)
     model = comfy.sd.load_diffusion_model_state_dict({new: weights.pop(old) for old, new in names.items()})
     if model is None:
         raise RefocusError(
@@ -42,34 +70,3 @@ def _frames(path: str) -> int | None:
         return None
     mine = isinstance(config, dict) and config.get("_class_name") == "UNetSpatioTemporalConditionModel"
     return config.get("num_frames") if mine else None
-
-
-# What LoadRefocusModel hands over for the learn2refocus engine.
-
-LOADER = "of ImageOnlyCheckpointLoader (svd.safetensors)"
-
-
-@dataclass(frozen=True)
-class SvdParts:
-    """MODEL: the fine-tuned UNet; CLIP_VISION and VAE: those of Stable Video Diffusion, untouched."""
-
-    model: Any
-    clip_vision: Any
-    vae: Any
-
-
-def load_parts(path: str, clip_vision, vae) -> SvdParts:
-    """path: of the UNet in diffusers' format. Raises RefocusError for wrong or missing parts."""
-    for name, part in (("CLIP_VISION", clip_vision), ("VAE", vae)):
-        if part is None:
-            raise RefocusError(
-                f"no {name} is connected, but learn2refocus runs on Stable Video Diffusion: connect the "
-                f"{name} {LOADER} to LoadRefocusModel."
-            )
-    # A diffusers VAE of SVD loads without a word as an ordinary one and then decodes noise.
-    if not isinstance(getattr(vae.first_stage_model, "decoder", None), VideoDecoder):
-        raise RefocusError(
-            "the VAE has no layers in time, but SVD's video VAE is needed: connect the VAE "
-            f"{LOADER} to LoadRefocusModel."
-        )
-    return SvdParts(load_unet(path), clip_vision, vae)

@@ -1,27 +1,23 @@
-"""Depth Anything V2 as one safetensors file with its authors' tensor names, the form most artists have.
+"""Depth Anything V2 (arXiv 2406.09414) as one safetensors file with its authors' tensor names, as most artists have it.
 
-The names become those of transformers; sizes are read from the tensors. Source: Depth Anything V2 (arXiv 2406.09414),
-its DPT head and the layers its encoders hand on; metric files are told by their names, as nothing inside differs.
+The names become those of transformers, and sizes are read from the tensors. Metric files are told by their names, as
+nothing inside differs.
 """
 
-import json
-import os
 import re
-import struct
 
 from torch import Tensor
 
 from ..image.checks import RefocusError
 
-MARKS = {"pretrained.cls_token", "depth_head.scratch.output_conv1.weight"}
+MARKS = {"pretrained.cls_token", "depth_head.scratch.output_conv1.weight"}  # no other model has both
 # Zero-based encoder layers whose output goes to the head, by the number of layers.
 TAPPED = {12: (2, 5, 8, 11), 24: (4, 11, 17, 23), 40: (9, 19, 29, 39)}
 HEAD_WIDTH = 64
 # Largest distance in metres of the two sets of rooms and streets that metric files were trained on.
 TRAINED_ON = {"hypersim": 20, "vkitti": 80}
 
-# One block of the encoder, then all else: (authors' name, name in transformers). Version 5 of transformers renamed the
-# attention; the last group holds both.
+# (pattern of the authors' name, name in transformers), but for the attention and the neck's fusion.
 NAMES = (
     (r"pretrained\.(cls_token|mask_token)", r"backbone.embeddings.\1"),
     (r"pretrained\.pos_embed", r"backbone.embeddings.position_embeddings"),
@@ -35,6 +31,7 @@ NAMES = (
     (r"depth_head\.scratch\.output_conv2\.0\.(\w+)", r"head.conv2.\1"),
     (r"depth_head\.scratch\.output_conv2\.2\.(\w+)", r"head.conv3.\1"),
 )
+# The authors' layer of an attention -> its layers in transformers, as version 5 names them and as version 4 does.
 ATTENTION = {
     "qkv": (("q_proj", "k_proj", "v_proj"), ("attention.query", "attention.key", "attention.value")),
     "proj": (("o_proj",), ("output.dense",)),
@@ -42,19 +39,25 @@ ATTENTION = {
 
 
 def is_original(path: str) -> bool:
-    """Whether a safetensors file holds Depth Anything under its authors' names; reads the header alone."""
+    """Whether a safetensors file holds Depth Anything under its authors' names; reads the header alone.
+
+    False for a file that is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with open(path, "rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            if size > os.path.getsize(path):
-                return False
-            return MARKS <= json.loads(file.read(size)).keys()
-    except (OSError, ValueError, struct.error, AttributeError):
+        with safe_open(path, framework="numpy") as file:
+            return set(file.keys()) >= MARKS
+    except (OSError, SafetensorError):
         return False
 
 
 def original_config(state: dict[str, Tensor], name: str) -> dict:
-    """Tensors and file name -> config.json of the same model in transformers, as a dict."""
+    """Tensors and file name -> config.json of the same model in transformers, as a dict.
+
+    Raises RefocusError for a number of layers that is not known and for a metric file that does not say how far it
+    reaches, KeyError or the like where tensors are missing.
+    """
     tokens, width = state["pretrained.pos_embed"].shape[1:]
     layers = 1 + max(int(k.split(".")[2]) for k in state if k.startswith("pretrained.blocks."))
     if layers not in TAPPED:
@@ -94,12 +97,13 @@ def original_config(state: dict[str, Tensor], name: str) -> dict:
     }
 
 
-def renamed(state: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    """Tensors under their authors' names -> under the names in `wanted`, those of the model that takes them."""
-    return {new: tensor for name, t in state.items() for new, tensor in _rename(name, t, wanted)}
+def as_transformers(state: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
+    """Tensors under their authors' names -> under transformers'; `wanted` holds those of the model that takes them."""
+    return {new: tensor for name, t in state.items() for new, tensor in _named(name, t, wanted)}
 
 
-def _rename(name, tensor, wanted):
+def _named(name: str, tensor: Tensor, wanted: set[str]) -> list[tuple[str, Tensor]]:
+    """One tensor under its new name, or the three that a joint query, key and value becomes."""
     block = re.fullmatch(r"pretrained\.blocks\.(\d+)\.attn\.(qkv|proj)\.(\w+)", name)
     if block:
         number, what, kind = block.groups()

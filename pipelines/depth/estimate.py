@@ -1,7 +1,7 @@
 """Depth of every frame, one frame at a time, in one scale for the whole batch."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from .load import MEANINGS, DepthModel
 
 # Depth Pro's span; beyond it 32 bits and lenses see no difference from touching and from infinity.
 NEAREST_M, FARTHEST_M = 1e-4, 1e4
-PARTS = 100  # steps of progress in a frame
+TICKS = 100  # of progress in a frame
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def estimate_depth(
     device=None,
     progress=lambda done, total: None,
 ) -> DepthEstimate:
-    """Image [B, H, W, 3] in 0..1 -> DepthEstimate.
+    """Image [B, H, W, 3] in 0..1 -> DepthEstimate, on the image's device.
 
     meaning: "auto" takes the model's word; "disparity" or "metres" overrules it.
     A metric model gives metres (kind "metres", 0.0001 to 10000). A relative one gives disparity times ONE factor for
@@ -41,8 +41,9 @@ def estimate_depth(
     nearest_m > 0 the nearest point of the batch is taken to stand there and disparity 0 at infinity, which makes it
     1/m (kind "inverse_metres"). Affine-invariant models leave the true place of infinity open; 0 is the usual guess.
     The network's map is brought to the picture's size without averaging across edges, and as disparity, in which
-    planes are linear. Frames are independent of one another; the result is on the image's device.
-    device: where model.net is; None is the image's. Raises RefocusError on values that are not finite.
+    planes are linear. Frames are independent of one another but for that factor.
+    device: where model.net is; None is the image's. Raises RefocusError for another meaning or nearest_m, and where the
+    network gives values that are not finite.
     """
     if meaning not in ("auto", *MEANINGS):
         raise RefocusError(f"the meaning is '{meaning}', but auto, {' or '.join(MEANINGS)} is needed.")
@@ -50,31 +51,45 @@ def estimate_depth(
         raise RefocusError(f"nearest_m is {nearest_m:g}, but 0 (stays relative) or a distance in metres is needed.")
     image = check_image(image)
     meaning = model.meaning if meaning == "auto" else meaning
-    depth = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)
-    for i in range(len(image)):
-        with parts(model.net, lambda part, i=i: progress(int(PARTS * (i + part)), PARTS * len(image))):
-            depth[i] = _disparity(model, image[i : i + 1].to(device or image.device), meaning)[0].to(depth.device)
-    progress(PARTS * len(image), PARTS * len(image))
-    if meaning == "metres":
-        depth = 1 / depth.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
-        said = f"metres, {depth.min():.3g} to {depth.max():.3g} m"
-        return DepthEstimate(depth, "metres", _tell(model, meaning, said))
-    top = float(depth.max())
-    factor = 1 / (top * (nearest_m or 1.0)) if top > 0 else 1.0
-    depth *= factor
-    frames = "the frame" if len(depth) == 1 else f"all {len(depth)} frames"
+    disparity = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)  # [B, H, W]
+    total = TICKS * len(image)
+    for i, frame in enumerate(image.split(1)):
+        with layers_reported(model.net, lambda share, i=i: progress(int(TICKS * (i + share)), total)):
+            disparity[i] = _disparity(model, frame.to(device or image.device), meaning)[0].to(image.device)
+    progress(total, total)
+    found = _metres(disparity) if meaning == "metres" else _scaled(disparity, nearest_m)
+    doubt = ""
+    if not model.stated and meaning == model.meaning:
+        doubt = (
+            f"; {model.model_type} does not say what its numbers mean: set meaning to metres if its source calls it "
+            "metric"
+        )
+    return replace(found, info=f"{model.name} ({model.model_type}): {found.info}{doubt}")
+
+
+def _metres(disparity: Tensor) -> DepthEstimate:
+    depth = 1 / disparity.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
+    return DepthEstimate(depth, "metres", f"metres, {depth.min():.3g} to {depth.max():.3g} m")
+
+
+def _scaled(disparity: Tensor, nearest_m: float) -> DepthEstimate:
+    """disparity / (largest * nearest_m): one factor for the whole batch; nearest_m 0 counts as 1."""
+    largest = float(disparity.max())
+    factor = 1 / (largest * (nearest_m or 1.0)) if largest > 0 else 1.0
+    disparity *= factor
+    frames = "the frame" if len(disparity) == 1 else f"all {len(disparity)} frames"
     said = f"relative disparity, times {factor:.4g} for {frames}"
     if nearest_m:
         said += (
             f" so that the nearest point stands at {nearest_m:g} m and 0 at infinity: 1/m as far as that guess "
             "holds; a strength in metres (the papers' K) may be used"
         )
-        return DepthEstimate(depth, "inverse_metres", _tell(model, meaning, said))
+        return DepthEstimate(disparity, "inverse_metres", said)
     said += (
         " so that the nearest point is 1; a strength in metres (the papers' K) needs metres: as it is, it counts "
         "as if the nearest point stood at 1 m; set nearest_m to the distance of the nearest thing for its scale"
     )
-    return DepthEstimate(depth, "disparity", _tell(model, meaning, said))
+    return DepthEstimate(disparity, "disparity", said)
 
 
 @torch.no_grad()
@@ -102,10 +117,10 @@ def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
 
 
 @contextmanager
-def parts(net: nn.Module, report):
+def layers_reported(net: nn.Module, report):
     """Call report(0..1) before each layer while the network runs, so that a long frame shows progress and can be
     cancelled; the hooks are gone afterwards, also after an error."""
-    layers = [m for stack in net.modules() if isinstance(stack, nn.ModuleList) for m in stack]
+    layers = [layer for group in net.modules() if isinstance(group, nn.ModuleList) for layer in group]
     done = 0
 
     def step(*_):
@@ -120,13 +135,3 @@ def parts(net: nn.Module, report):
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _tell(model: DepthModel, meaning: str, said: str) -> str:
-    doubt = ""
-    if not model.stated and meaning == model.meaning:
-        doubt = (
-            f"; {model.model_type} does not say what its numbers mean: set meaning to metres if its source calls it "
-            "metric"
-        )
-    return f"{model.name} ({model.model_type}): {said}{doubt}"

@@ -7,32 +7,23 @@ from dataclasses import dataclass
 import torch
 
 from ..image.checks import RefocusError
-from .depth_anything import is_original, original_config, renamed
+from .depth_anything import as_transformers, is_original, original_config
 from .pixels import Pixels, pixels_of
-
-# What the numbers of a depth model mean, as far as its configuration tells.
 
 MEANINGS = ("disparity", "metres")
 
 
-def meaning_of(config: dict) -> tuple[str, bool]:
-    """A model's config.json -> ("metres" or "disparity", whether the configuration itself says so).
+@dataclass(frozen=True)
+class DepthModel:
+    """net: transformers' model, float32, on the CPU. name: as shown. model_type: transformers' word for it.
+    meaning: "metres" or "disparity"; stated: whether its configuration says so. pixels: how pictures are fed to it."""
 
-    Depth Anything and Prompt Depth Anything name their type; ZoeDepth and GLPN are trained on metres alone. Depth Pro
-    gives inverse depth that its field-of-view head turns into metres; without that head the scale stays unknown. DPT
-    is relative as MiDaS trained it, but some folders hold metric ones and nothing in them says which.
-    """
-    kind = config.get("model_type")
-    if kind in ("depth_anything", "prompt_depth_anything"):
-        return ("metres" if config.get("depth_estimation_type") == "metric" else "disparity"), True
-    if kind == "depth_pro":
-        return ("metres" if config.get("use_fov_model") else "disparity"), True
-    if kind in ("zoedepth", "glpn"):
-        return "metres", True
-    return "disparity", False
-
-
-# Which entries of a models folder are depth models: transformers folders, and Depth Anything V2 in one file.
+    net: torch.nn.Module
+    name: str
+    model_type: str
+    meaning: str
+    stated: bool
+    pixels: Pixels
 
 
 def find_models(files: list[str], locate) -> dict[str, str]:
@@ -67,20 +58,8 @@ def read_config(folder: str, name: str = "config.json") -> dict:
 
 
 def is_depth_config(config: dict) -> bool:
+    """Whether a config.json is that of a depth model, going by the class it names."""
     return any(str(a).endswith("ForDepthEstimation") for a in config.get("architectures") or [])
-
-
-@dataclass(frozen=True)
-class DepthModel:
-    """net: transformers' model, float32, on the CPU. name: as shown. model_type: transformers' word for it.
-    meaning: "metres" or "disparity"; stated: whether its configuration says so. pixels: how pictures are fed to it."""
-
-    net: torch.nn.Module
-    name: str
-    model_type: str
-    meaning: str
-    stated: bool
-    pixels: Pixels
 
 
 def load_depth_model(path: str, name: str | None = None) -> DepthModel:
@@ -92,7 +71,7 @@ def load_depth_model(path: str, name: str | None = None) -> DepthModel:
     name = name or os.path.basename(os.path.normpath(path))
     if os.path.isfile(path):
         config, net = _from_file(path, name)
-        preprocess = {}
+        processor = {}  # as published
     else:
         config = read_config(path)
         if not is_depth_config(config):
@@ -100,12 +79,36 @@ def load_depth_model(path: str, name: str | None = None) -> DepthModel:
                 f"{name} holds no config.json of a depth model, but a transformers folder with one is "
                 "needed: copy config.json, preprocessor_config.json and model.safetensors into it."
             )
-        net, preprocess = _from_folder(path, name, config), read_config(path, "preprocessor_config.json")
-    pixels = pixels_of(preprocess, config["model_type"], name)
-    return DepthModel(net.float().eval().requires_grad_(False), name, config["model_type"], *meaning_of(config), pixels)
+        net, processor = _from_folder(path, name, config), read_config(path, "preprocessor_config.json")
+    meaning, stated = meaning_of(config)
+    return DepthModel(
+        net=net.float().eval().requires_grad_(False),
+        name=name,
+        model_type=config["model_type"],
+        meaning=meaning,
+        stated=stated,
+        pixels=pixels_of(processor, config["model_type"], name),
+    )
 
 
-def _from_folder(path, name, config):
+def meaning_of(config: dict) -> tuple[str, bool]:
+    """A model's config.json -> ("metres" or "disparity", whether the configuration itself says so).
+
+    Depth Anything and Prompt Depth Anything name their type; ZoeDepth and GLPN are trained on metres alone. Depth Pro
+    gives inverse depth that its field-of-view head turns into metres; without that head the scale stays unknown. DPT
+    is relative as MiDaS trained it, but some folders hold metric ones and nothing in them says which.
+    """
+    kind = config.get("model_type")
+    if kind in ("depth_anything", "prompt_depth_anything"):
+        return ("metres" if config.get("depth_estimation_type") == "metric" else "disparity"), True
+    if kind == "depth_pro":
+        return ("metres" if config.get("use_fov_model") else "disparity"), True
+    if kind in ("zoedepth", "glpn"):
+        return "metres", True
+    return "disparity", False
+
+
+def _from_folder(path: str, name: str, config: dict) -> torch.nn.Module:
     if not any(f.endswith(".safetensors") for f in os.listdir(path)):
         raise RefocusError(
             f"the depth model {name} has no .safetensors file, but only that format is loaded (others "
@@ -132,11 +135,18 @@ def _from_folder(path, name, config):
     return net
 
 
-def _from_file(path, name):
+def _from_file(path: str, name: str) -> tuple[dict, torch.nn.Module]:
+    """A Depth Anything V2 file -> (the config.json it stands for, the network)."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModelForDepthEstimation
 
-    state = load_file(path)
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise RefocusError(
+            f"{name} cannot be read ({_short(error)}), but a whole safetensors file is needed: fetch it again."
+        ) from error
     try:
         config = original_config(state, name)
     except (KeyError, IndexError, ValueError) as error:
@@ -149,14 +159,14 @@ def _from_file(path, name):
     made = AutoConfig.for_model(**{k: v for k, v in config.items() if k != "architectures"})
     net = AutoModelForDepthEstimation.from_config(made)
     wanted = net.state_dict()
-    state = renamed(state, set(wanted))
+    state = as_transformers(state, set(wanted))
     wrong = [k for k, t in state.items() if k in wanted and t.shape != wanted[k].shape]
     _complete(name, wanted.keys() - state.keys(), wrong, state.keys() - wanted.keys())
     net.load_state_dict({k: t.float() for k, t in state.items()})
     return config, net
 
 
-def _complete(name, missing, wrong, unused=()):
+def _complete(name: str, missing, wrong, unused=()) -> None:
     """Refuse a file that would leave layers at random; what no forward pass reads may be missing."""
     missing = [k for k in missing if "mask_token" not in k and "fusion_stage.layers.0.residual_layer1" not in k]
     for keys, said in ((missing, "missing"), (wrong, "of another shape"), (unused, "unknown")):

@@ -12,8 +12,23 @@ from torch import Tensor
 from ..image.checks import RefocusError
 
 HALF = (0.5, 0.5, 0.5)
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; 1 is Lanczos
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; 1 is Lanczos
+# What a processor does unless its preprocessor_config.json says otherwise.
+USUAL = {
+    "DPT": {"size": 384, "resample": 3, "image_mean": HALF, "image_std": HALF},
+    "DepthPro": {"size": 1536, "resample": 2, "image_mean": HALF, "image_std": HALF},
+    "ZoeDepth": {
+        "size": {"height": 384, "width": 512},
+        "resample": 2,
+        "image_mean": HALF,
+        "image_std": HALF,
+        "keep_aspect_ratio": True,
+        "ensure_multiple_of": 1 / 32,
+        "do_pad": True,
+    },
+    "GLPN": {"size_divisor": 32, "resample": 2, "do_normalize": False},
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +46,12 @@ class Pixels:
     mode: str = "bicubic"
     antialias: bool = True
     align_corners: bool = False
-    mean: tuple | None = IMAGENET[0]
-    std: tuple | None = IMAGENET[1]
+    mean: tuple | None = IMAGENET_MEAN
+    std: tuple | None = IMAGENET_STD
     reflect: bool = False
 
     def border(self, height: int, width: int) -> tuple[int, int]:
+        """Size of the picture -> pixels that its mirrored border adds above and below, left and right."""
         return (int((height / 2) ** 0.5 * 3), int((width / 2) ** 0.5 * 3)) if self.reflect else (0, 0)
 
     def target(self, height: int, width: int) -> tuple[int, int]:
@@ -77,25 +93,9 @@ def reflected(x: Tensor, n: int) -> Tensor:
     return x[..., torch.minimum(i, (2 * (w - 1) - i).clamp(min=0)) if w > 1 else torch.zeros_like(i)]
 
 
-# What a processor does unless its preprocessor_config.json says otherwise.
-_USUAL = {
-    "DPT": {"size": 384, "resample": 3, "image_mean": HALF, "image_std": HALF},
-    "DepthPro": {"size": 1536, "resample": 2, "image_mean": HALF, "image_std": HALF},
-    "ZoeDepth": {
-        "size": {"height": 384, "width": 512},
-        "resample": 2,
-        "image_mean": HALF,
-        "image_std": HALF,
-        "keep_aspect_ratio": True,
-        "ensure_multiple_of": 1 / 32,
-        "do_pad": True,
-    },
-    "GLPN": {"size_divisor": 32, "resample": 2, "do_normalize": False},
-}
-
-
 def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
-    """preprocessor_config.json -> Pixels. Raises RefocusError where it is missing or of an unknown kind."""
+    """preprocessor_config.json -> Pixels. Raises RefocusError where it is missing (but for Depth Anything) or of an
+    unknown kind."""
     if not config:
         if model_type in ("depth_anything", "prompt_depth_anything"):
             return Pixels()
@@ -109,21 +109,18 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
     )
     if family is None:
         raise RefocusError(
-            f"the depth model {name} prepares its pictures by {kind}, but {', '.join(_USUAL)} are "
+            f"the depth model {name} prepares its pictures by {kind}, but {', '.join(USUAL)} are "
             "known: use another depth model, for example Depth Anything V2."
         )
-    c = {
-        **_USUAL["DPT" if family == "PromptDepthAnything" else family],
-        **{k: v for k, v in config.items() if v is not None},
-    }
-    normalise, size = c.get("do_normalize", True), None
-    if family != "GLPN" and c.get("do_resize", True):
-        size = _size(c["size"])
+    usual = USUAL["DPT" if family == "PromptDepthAnything" else family]
+    c = {**usual, **{k: v for k, v in config.items() if v is not None}}
+    normalise = c.get("do_normalize", True)
+    size = _size(c["size"]) if family != "GLPN" and c.get("do_resize", True) else None
     return Pixels(
         size=size,
         keep_aspect=bool(c.get("keep_aspect_ratio", False)),
         multiple=c.get("ensure_multiple_of" if size else "size_divisor") or 1,
-        mode=_FILTERS.get(c["resample"], "bilinear"),
+        mode=FILTERS.get(c["resample"], "bilinear"),
         antialias=family not in ("DepthPro", "ZoeDepth"),
         align_corners=family == "ZoeDepth",
         mean=tuple(c["image_mean"]) if normalise else None,
@@ -132,7 +129,8 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
     )
 
 
-def _size(size):
+def _size(size) -> tuple[int, int]:
+    """A side, (height, width), {"height", "width"} or {"shortest_edge"} -> (height, width)."""
     if isinstance(size, dict):
         size = (size["height"], size["width"]) if "height" in size else (size["shortest_edge"],) * 2
     return (size, size) if isinstance(size, int) else tuple(size)

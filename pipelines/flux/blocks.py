@@ -1,60 +1,28 @@
-"""Who sees whom. Text and noise attend to everything; a condition attends to text, noise and itself only.
+"""FLUX.1's two kinds of blocks over separate branches of tokens, on the layers of diffusers' blocks.
 
-mutual: without the rule, everything attends to everything. The published inference predicts from black images that way.
+branches     text | noise | condition 0 | condition 1 | ...
+weights      text has its own; noise and conditions share the image's, each condition with its LoRA on top
+modulation   every branch by its own timestep and guidance
+attention    text and noise attend to everything, a condition to text, noise and itself
+
+Method: OminiControl (arXiv 2411.15098).
 """
 
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from .lora_file import LowRank
 
 TEXT, NOISE, FIRST_CONDITION = 0, 1, 2  # the order of the branches, everywhere
 
 
-def sees(i: int, j: int, mutual: bool = False) -> bool:
-    """Whether queries of branch i attend to keys of branch j."""
-    return mutual or i == j or i < FIRST_CONDITION or j < FIRST_CONDITION
-
-
-def branch_attention(q: list[Tensor], k: list[Tensor], v: list[Tensor], mutual: bool = False) -> list[Tensor]:
-    """Attention branch by branch; each [B, heads, n_i, d] -> [B, n_i, heads * d]."""
-    out = []
-    for i, queries in enumerate(q):
-        seen = [j for j in range(len(k)) if sees(i, j, mutual)]
-        keys, values = (torch.cat([x[j] for j in seen], dim=2) for x in (k, v))
-        out.append(torch.nn.functional.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(2))
-    return out
-
-
-# A token branch: a row of tokens with its own modulation, positions and, for a condition, its own LoRA.
-
-
-@dataclass
-class Branch:
-    """x [B, n, hidden]: the tokens; temb [B, hidden]: what modulates them; rope: (cos, sin), each [n, head];
-    lora: {module: LowRank} of a condition, empty for text and noise."""
-
-    x: Tensor
-    temb: Tensor
-    rope: tuple[Tensor, Tensor]
-    lora: dict[str, LowRank] = field(default_factory=dict)
-
-    def linear(self, name: str, module: nn.Module, x: Tensor) -> Tensor:
-        """The base layer, plus this branch's LoRA for it. name: the layer in diffusers' naming."""
-        y = module(x)
-        return y + self.lora[name](x) if name in self.lora else y
-
-    def modulation(self, name: str, norm: nn.Module, n: int) -> tuple[Tensor, ...]:
-        """n tensors [B, 1, hidden] (shift, scale, gate, ...) computed from the branch's own timestep embedding."""
-        return self.linear(f"{name}.linear", norm.linear, norm.silu(self.temb))[:, None].chunk(n, dim=-1)
-
-
 @dataclass(frozen=True)
 class Condition:
     """grid [B, h, w, C]: packed latents of a condition image; offset: added to its positions, in tokens (y, x);
-    lora: {module: LowRank} that its tokens run through; mutual: whether it attends to the other conditions too."""
+    lora: {layer: LowRank} that its tokens run through; mutual: whether it attends to the other conditions too."""
 
     grid: Tensor
     lora: dict[str, LowRank]
@@ -62,62 +30,98 @@ class Condition:
     mutual: bool = False
 
 
-# FLUX.1's two kinds of blocks over separate branches, on the layers of diffusers' blocks.
+@dataclass
+class Branch:
+    """x [B, n, hidden]: the tokens; temb [B, hidden]: what modulates them; rope: (cos, sin), each [n, head];
+    lora: {layer: LowRank} of a condition, empty for text and noise."""
+
+    x: Tensor
+    temb: Tensor
+    rope: tuple[Tensor, Tensor]
+    lora: dict[str, LowRank] = field(default_factory=dict)
+
+    def linear(self, name: str, layer: nn.Module, x: Tensor) -> Tensor:
+        """The base layer, plus this branch's LoRA for it. name: the layer in diffusers' naming."""
+        y = layer(x)
+        return y + self.lora[name](x) if name in self.lora else y
+
+    def modulation(self, name: str, norm: nn.Module, n: int) -> tuple[Tensor, ...]:
+        """n tensors [B, 1, hidden] (shift, scale, gate, ...) computed from the branch's own timestep embedding."""
+        return self.linear(f"{name}.linear", norm.linear, norm.silu(self.temb))[:, None].chunk(n, dim=-1)
+
+    def qkv(self, name: str, attn: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values [B, heads, n, d] by the image's weights."""
+        return self.rotated(
+            self.linear(f"{name}.attn.to_q", attn.to_q, x),
+            self.linear(f"{name}.attn.to_k", attn.to_k, x),
+            self.linear(f"{name}.attn.to_v", attn.to_v, x),
+            attn.norm_q,
+            attn.norm_k,
+        )
+
+    def text_qkv(self, attn: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same by the text's weights."""
+        q, k, v = attn.add_q_proj(x), attn.add_k_proj(x), attn.add_v_proj(x)
+        return self.rotated(q, k, v, attn.norm_added_q, attn.norm_added_k)
+
+    def rotated(self, q: Tensor, k: Tensor, v: Tensor, norm_q: nn.Module, norm_k: nn.Module):
+        d = self.rope[0].shape[-1]
+        q, k, v = (y.unflatten(-1, (-1, d)).transpose(1, 2) for y in (q, k, v))  # [B, n, heads * d] -> [B, heads, n, d]
+        return rotate(norm_q(q), self.rope), rotate(norm_k(k), self.rope), v
 
 
 def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotary positions on pairs of channels; x [B, heads, n, d], cos and sin [n, d]."""
+    """(a, b) -> (a cos - b sin, b cos + a sin) on neighbouring channels; x [B, heads, n, d], cos and sin [n, d]."""
     cos, sin = rope
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return (x.float() * cos + torch.stack([-odd, even], -1).flatten(-2).float() * sin).to(x.dtype)
+    a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return (x.float() * cos + torch.stack([-b, a], -1).flatten(-2).float() * sin).to(x.dtype)
 
 
-def heads(x: Tensor, d: int) -> Tensor:
-    return x.unflatten(-1, (-1, d)).transpose(1, 2)  # [B, n, heads * d] -> [B, heads, n, d]
+def sees(i: int, j: int, mutual: bool = False) -> bool:
+    """Whether queries of branch i attend to keys of branch j. mutual: without the rule, as for black conditions."""
+    return mutual or i == j or i < FIRST_CONDITION or j < FIRST_CONDITION
+
+
+def branch_attention(qkv: list[tuple[Tensor, Tensor, Tensor]], mutual: bool = False) -> list[Tensor]:
+    """Attention branch by branch; q, k and v of branch i are [B, heads, n_i, d], its result is [B, n_i, heads * d]."""
+    out = []
+    for i, (q, _, _) in enumerate(qkv):
+        seen = [branch for j, branch in enumerate(qkv) if sees(i, j, mutual)]
+        k = torch.cat([k for _, k, _ in seen], dim=2)
+        v = torch.cat([v for _, _, v in seen], dim=2)
+        out.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+    return out
 
 
 def double_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
-    """Text has weights of its own; noise and conditions share the image's, conditions with their LoRA."""
-    attn, mods, q, k, v = block.attn, [], [], [], []
+    """Attention, then an MLP; text by weights of its own. Changes the branches' x in place."""
+    attn, mods, qkv = block.attn, [], []
     for i, b in enumerate(branches):
-        text = i == TEXT
-        norm = block.norm1_context if text else block.norm1
-        mod = b.modulation(f"{name}.{'norm1_context' if text else 'norm1'}", norm, 6)
-        x = norm.norm(b.x) * (1 + mod[1]) + mod[0]
-        if text:
-            parts = [attn.add_q_proj(x), attn.add_k_proj(x), attn.add_v_proj(x)]
-            norms = attn.norm_added_q, attn.norm_added_k
-        else:
-            parts = [b.linear(f"{name}.attn.{n}", getattr(attn, n), x) for n in ("to_q", "to_k", "to_v")]
-            norms = attn.norm_q, attn.norm_k
-        parts = [heads(p, attn.head_dim) for p in parts]
-        q.append(rotate(norms[0](parts[0]), b.rope))
-        k.append(rotate(norms[1](parts[1]), b.rope))
-        v.append(parts[2])
+        norm = "norm1_context" if i == TEXT else "norm1"
+        mod = b.modulation(f"{name}.{norm}", getattr(block, norm), 6)
+        shift, scale = mod[:2]
+        x = getattr(block, norm).norm(b.x) * (1 + scale) + shift
         mods.append(mod)
-    for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(q, k, v, mutual), strict=True)):
-        _, _, gate, shift2, scale2, gate2 = mod
+        qkv.append(b.text_qkv(attn, x) if i == TEXT else b.qkv(name, attn, x))
+    for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(qkv, mutual), strict=True)):
+        _, _, gate, mlp_shift, mlp_scale, mlp_gate = mod
         if i == TEXT:
             b.x = b.x + gate * attn.to_add_out(y)
-            b.x = b.x + gate2 * block.ff_context(block.norm2_context(b.x) * (1 + scale2) + shift2)
+            b.x = b.x + mlp_gate * block.ff_context(block.norm2_context(b.x) * (1 + mlp_scale) + mlp_shift)
         else:
             b.x = b.x + gate * b.linear(f"{name}.attn.to_out.0", attn.to_out[0], y)
-            hidden = block.ff.net[0](block.norm2(b.x) * (1 + scale2) + shift2)
-            b.x = b.x + gate2 * b.linear(f"{name}.ff.net.2", block.ff.net[2], hidden)
+            hidden = block.ff.net[0](block.norm2(b.x) * (1 + mlp_scale) + mlp_shift)  # [B, n, mlp]
+            b.x = b.x + mlp_gate * b.linear(f"{name}.ff.net.2", block.ff.net[2], hidden)
 
 
 def single_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
-    """One set of weights for all branches; every branch computes its own gate from its own timestep embedding."""
-    attn, gates, mlps, q, k, v = block.attn, [], [], [], [], []
+    """Attention beside an MLP, one set of weights for all branches. Changes the branches' x in place."""
+    gates, mlps, qkv = [], [], []
     for b in branches:
         shift, scale, gate = b.modulation(f"{name}.norm", block.norm, 3)
         x = block.norm.norm(b.x) * (1 + scale) + shift
-        mlps.append(block.act_mlp(b.linear(f"{name}.proj_mlp", block.proj_mlp, x)))
-        parts = [b.linear(f"{name}.attn.{n}", getattr(attn, n), x) for n in ("to_q", "to_k", "to_v")]
-        parts = [heads(p, attn.head_dim) for p in parts]
-        q.append(rotate(attn.norm_q(parts[0]), b.rope))
-        k.append(rotate(attn.norm_k(parts[1]), b.rope))
-        v.append(parts[2])
         gates.append(gate)
-    for b, gate, mlp, y in zip(branches, gates, mlps, branch_attention(q, k, v, mutual), strict=True):
+        mlps.append(block.act_mlp(b.linear(f"{name}.proj_mlp", block.proj_mlp, x)))  # [B, n, mlp]
+        qkv.append(b.qkv(name, block.attn, x))
+    for b, gate, mlp, y in zip(branches, gates, mlps, branch_attention(qkv, mutual), strict=True):
         b.x = b.x + gate * b.linear(f"{name}.proj_out", block.proj_out, torch.cat([y, mlp], dim=-1))

@@ -1,12 +1,13 @@
-"""Genfocus LoRA files in the public key layout: transformer.<module>.lora_A.weight and .lora_B.weight, no alpha."""
+"""LoRA files of FLUX.1 in diffusers' layout: transformer.<layer>.lora_A.weight and .lora_B.weight, no alpha."""
 
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..image.checks import RefocusError, size_of
+from ..image.checks import RefocusError
 from .architecture import Architecture
 
 
@@ -22,45 +23,61 @@ class LowRank:
         return x @ self.down.to(x).T @ self.up.to(x).T
 
 
-def read_lora(source: str | PathLike | dict[str, Tensor], architecture: Architecture) -> dict[str, LowRank]:
-    """{module: LowRank} for every adapted module of the architecture, from a safetensors file or its tensors.
+def read_lora(
+    source: str | PathLike | dict[str, Tensor],
+    architecture: Architecture,
+    choose: str = "the file that was published for this engine",
+) -> dict[str, LowRank]:
+    """{layer: LowRank} for each of the architecture's lora_layers, from a safetensors file or its tensors.
 
-    Raises RefocusError, naming the first few, for missing, unused or ill-shaped tensors.
+    choose: which files an artist may choose, for the messages. Raises RefocusError, naming the first few, for
+    missing, unused or ill-shaped tensors; a file is refused by its header, before any tensor is read.
     """
-    name, tensors = ("the LoRA", source) if isinstance(source, dict) else (Path(source).name, _load(source))
-    wanted = architecture.adapted()
-    keys = {f"transformer.{m}.lora_{ab}.weight" for m in wanted for ab in "AB"}
-    _refuse(name, "lacks", "tensor", sorted(keys - tensors.keys()))
-    _refuse(name, "has in excess", "tensor", sorted(tensors.keys() - keys))
-    found, bad = {}, []
-    for module, (n_in, n_out) in wanted.items():
-        down, up = (tensors[f"transformer.{module}.lora_{ab}.weight"] for ab in "AB")
-        shapes = tuple(down.shape), tuple(up.shape)
-        rank = down.shape[0] if down.ndim == 2 else 0
-        if rank < 1 or shapes != ((rank, n_in), (n_out, rank)):
-            bad.append(f"{module} (A {size_of(down)}, B {size_of(up)}, needed A r x {n_in}, B {n_out} x r)")
-        found[module] = LowRank(down, up)
-    _refuse(name, "has in the wrong shape", "layer", bad)
-    return found
-
-
-def _load(path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    if isinstance(source, dict):
+        _check("the LoRA", {name: tuple(t.shape) for name, t in source.items()}, architecture, choose)
+        return _by_layer(source, architecture)
     try:
-        return load_file(path)
+        with safe_open(source, framework="pt") as file:
+            names = file.keys()
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            _check(Path(source).name, shapes, architecture, choose)
+            return _by_layer({name: file.get_tensor(name) for name in names}, architecture)
     except (OSError, SafetensorError) as error:
         raise RefocusError(
-            f"{path} cannot be read as a safetensors file ({error}): download it again, or choose a Genfocus LoRA."
+            f"{source} cannot be read as a safetensors file ({error}): download it again, or choose {choose}."
         ) from error
 
 
-def _refuse(name: str, what: str, of: str, found: list[str], shown: int = 3):
-    if found:
-        more = f" and {len(found) - shown} more" if len(found) > shown else ""
-        of = f"{len(found)} {of}" + "s" * (len(found) > 1)
-        raise RefocusError(
-            f"{name} {what} {of} ({', '.join(found[:shown])}{more}), but exactly those of "
-            "a Genfocus LoRA for this FLUX.1 are needed: choose DeblurNet's or BokehNet's file."
-        )
+def _names(layer: str) -> tuple[str, str]:
+    return f"transformer.{layer}.lora_A.weight", f"transformer.{layer}.lora_B.weight"
+
+
+def _by_layer(tensors: dict[str, Tensor], architecture: Architecture) -> dict[str, LowRank]:
+    return {layer: LowRank(*(tensors[name] for name in _names(layer))) for layer in architecture.lora_layers()}
+
+
+def _check(lora: str, shapes: dict[str, tuple[int, ...]], architecture: Architecture, choose: str):
+    """RefocusError unless the tensors are exactly those of the architecture's layers; lora: its name."""
+    layers = architecture.lora_layers()
+    needed = {name for layer in layers for name in _names(layer)}
+    ill_shaped = []
+    for layer, (n_in, n_out) in layers.items():
+        down, up = (shapes.get(name, ()) for name in _names(layer))
+        rank = down[0] if len(down) == 2 else 0
+        if rank < 1 or (down, up) != ((rank, n_in), (n_out, rank)):
+            ill_shaped.append(f"{layer} (A {_size(down)}, B {_size(up)}, needed A r x {n_in}, B {n_out} x r)")
+    for wrong, kind, found in (
+        ("lacks", "tensor", sorted(needed - shapes.keys())),
+        ("has in excess", "tensor", sorted(shapes.keys() - needed)),
+        ("has in the wrong shape", "layer", ill_shaped),
+    ):
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise RefocusError(
+                f"{lora} {wrong} {len(found)} {kind}{'s' * (len(found) > 1)} ({', '.join(found[:3])}{more}), but "
+                f"exactly those of a LoRA for this FLUX.1 are needed: choose {choose}."
+            )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape)

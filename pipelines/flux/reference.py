@@ -1,6 +1,6 @@
-"""The definition of right: one velocity of Genfocus over diffusers' FluxTransformer2DModel, branch by branch.
+"""The definition of right: one velocity of FLUX.1 with conditions over diffusers' FluxTransformer2DModel.
 
-Method: Generative Refocusing (arXiv 2512.16923), conditioned as in OminiControl (arXiv 2411.15098).
+Method: OminiControl (arXiv 2411.15098). The native path in nodes/flux computes the same in one fused row of tokens.
 """
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..image.checks import RefocusError
 from .architecture import Architecture, require_guidance
-from .blocks import Branch, Condition, double_block, single_block
+from .blocks import NOISE, Branch, Condition, double_block, single_block
 from .tokens import position_ids
 
 
@@ -18,8 +18,8 @@ def load_transformer(folder: str, **options):
         from diffusers import FluxTransformer2DModel
     except ImportError as error:
         raise RefocusError(
-            "the Genfocus reference runs on diffusers' FluxTransformer2DModel, and diffusers is not "
-            "installed: pip install diffusers, or use the nodes, which need only ComfyUI."
+            "the reference runs on diffusers' FluxTransformer2DModel, and diffusers is not installed: "
+            "pip install diffusers, or use the nodes, which need only ComfyUI."
         ) from error
     return FluxTransformer2DModel.from_pretrained(folder, **options).eval()
 
@@ -47,27 +47,28 @@ def velocity(
     require_guidance(transformer.config.guidance_embeds)
     b, h, w, _ = noise.shape
 
-    def temb(t, g):
-        t, g = (torch.as_tensor(s, dtype=noise.dtype, device=noise.device).expand(b) for s in (t, g))
+    def embed(timestep, guidance):  # [B, hidden]
+        t, g = (torch.as_tensor(s, dtype=noise.dtype, device=noise.device).expand(b) for s in (timestep, guidance))
         return transformer.time_text_embed(t * 1000, g * 1000, pooled)
 
-    def rope(ids):
+    def rope(ids):  # (cos, sin), each [n, head]
         return transformer.pos_embed(ids.to(noise.device))
 
-    main, still = temb(timestep, guidance), temb(0, 1)
+    main, still = embed(timestep, guidance), embed(0, 1)
     branches = [
         Branch(transformer.context_embedder(text), main, rope(torch.zeros(text.shape[1], 3))),
         Branch(transformer.x_embedder(noise.flatten(1, 2)), main, rope(position_ids(h, w))),
     ]
     for c in conditions:
-        tokens = c.grid.flatten(1, 2)
+        tokens = c.grid.flatten(1, 2)  # [B, n, C]
         branch = Branch(tokens, still, rope(position_ids(*c.grid.shape[1:3], c.offset)), c.lora)
         branch.x = branch.linear("x_embedder", transformer.x_embedder, tokens)
         branches.append(branch)
+
     mutual = any(c.mutual for c in conditions)
     for i, block in enumerate(transformer.transformer_blocks):
         double_block(block, f"transformer_blocks.{i}", branches, mutual)
     for i, block in enumerate(transformer.single_transformer_blocks):
         single_block(block, f"single_transformer_blocks.{i}", branches, mutual)
-    out = transformer.proj_out(transformer.norm_out(branches[1].x, main))
+    out = transformer.proj_out(transformer.norm_out(branches[NOISE].x, main))  # [B, h * w, C]
     return out.unflatten(1, (h, w))

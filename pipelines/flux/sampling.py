@@ -1,4 +1,4 @@
-"""The noise levels of FLUX.1-dev: a straight line, shifted by the number of tokens."""
+"""From noise to a picture on FLUX.1-dev: the shifted schedule, Euler steps, tiles and image guidance."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,12 @@ from torch import Tensor
 
 from ..image.checks import RefocusError, size_of
 from .blocks import Condition
-from .tokens import TILE, blend, tiles
+from .tokens import TILE, by_tiles
 
+# (noise [B, h, w, C], conditions, sigma) -> velocity [B, h, w, C]
+Velocity = Callable[[Tensor, list[Condition], float], Tensor]
+
+# FLUX.1-dev's scheduler: base and largest count of tokens, and the shift mu at each.
 TOKENS = 256, 4096
 SHIFT = 0.5, 1.15
 
@@ -28,17 +32,23 @@ def sigmas(steps: int, tokens: int) -> Tensor:
     return torch.cat([shift / (shift + 1 / line - 1), torch.zeros(1, dtype=torch.float64)]).float()
 
 
-# From noise to a picture: Euler steps along the velocity, with tiles and image guidance.
+def sample(predict: Velocity, noise: Tensor, conditions: list[Condition], sigmas: Tensor, progress=None) -> Tensor:
+    """x += (next sigma - sigma) * v: tokens [B, h, w, C] at sigma 0 from noise at sigma 1.
 
-# (noise [B, h, w, C], conditions, sigma) -> velocity [B, h, w, C]
-Velocity = Callable[[Tensor, list[Condition], float], Tensor]
+    progress(done, total) after every step; what it raises passes through.
+    """
+    x, levels = noise, sigmas.tolist()
+    for i, (now, then) in enumerate(pairwise(levels)):
+        x = x + (then - now) * predict(x, conditions, now)
+        if progress is not None:
+            progress(i + 1, len(levels) - 1)
+    return x
 
 
 def tiled(predict: Velocity, tile: int = TILE) -> Velocity:
     """A velocity for any grid out of one for tiles.
 
-    As in the published inference every tile counts its positions from 0, and so do its conditions, whatever their
-    offset.
+    Every tile counts its positions from 0, and so do its conditions, whatever their offset.
     """
 
     def whole(noise: Tensor, conditions: list[Condition], sigma: float) -> Tensor:
@@ -49,35 +59,36 @@ def tiled(predict: Velocity, tile: int = TILE) -> Velocity:
                     f"of a picture of {size_of(noise[0, ..., 0])}: give it the picture's size."
                 )
 
-        def part(rows, columns):
+        def part(rows: slice, columns: slice) -> Tensor:
             cut = [replace(c, grid=c.grid[:, rows, columns], offset=(0, 0)) for c in conditions]
             return predict(noise[:, rows, columns], cut, sigma)
 
-        return blend(tuple(noise.shape), ((at, part(*at)) for at in tiles(*noise.shape[1:3], tile)), noise)
+        return by_tiles(part, noise, tile)
 
     return whole
 
 
-def image_guided(predict: Velocity, untiled: Velocity, black: list[Tensor], scale: float) -> Velocity:
+def image_guided(predict: Velocity, untiled: Velocity, black: list[Tensor] | None, scale: float) -> Velocity:
     """v_black + scale * (v - v_black), v_black being predicted from black condition images ([B, h, w, C] each).
 
-    As in the published inference v_black is never tiled, and its conditions attend to one another.
+    v_black is never tiled, and its conditions attend to one another. A scale of 1 needs no black images.
     """
+    if scale == 1:
+        return predict
+    if black is None:
+        raise RefocusError(
+            f"an image guidance of {scale:g} compares with a prediction from black condition images, but none were "
+            "given: give the packed latents of one for each condition, or an image guidance of 1."
+        )
 
     def guided(noise: Tensor, conditions: list[Condition], sigma: float) -> Tensor:
+        if len(black) != len(conditions):
+            raise RefocusError(
+                f"{len(black)} black condition images were given for {len(conditions)} conditions: give one for each."
+            )
         v = predict(noise, conditions, sigma)
         black_conditions = [replace(c, grid=g, mutual=True) for c, g in zip(conditions, black, strict=True)]
         v_black = untiled(noise, black_conditions, sigma)
         return v_black + scale * (v - v_black)
 
-    return guided if scale != 1 else predict
-
-
-def sample(predict: Velocity, noise: Tensor, conditions: list[Condition], sigmas: Tensor, progress=None) -> Tensor:
-    """Tokens [B, h, w, C] at sigma 0 from noise at sigma 1. progress(done, total) after every step."""
-    x, levels = noise, sigmas.tolist()
-    for i, (now, then) in enumerate(pairwise(levels)):
-        x = x + (then - now) * predict(x, conditions, now)
-        if progress is not None:
-            progress(i + 1, len(levels) - 1)
-    return x
+    return guided

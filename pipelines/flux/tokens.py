@@ -1,29 +1,38 @@
-"""Latents as tokens on a grid (2 x 2 latent pixels, 16 x 16 image pixels each) and their positions."""
+"""Latents as tokens on a grid: how they are packed, where they stand, how a large grid is cut into tiles.
 
-from collections.abc import Iterator
+Convention: a token is 2 x 2 latent pixels, 16 x 16 image pixels. Grids are [B, h, w, C], rows first; positions are
+(0, y, x) in tokens, y down and x to the right, the first token of a picture at (0, 0, 0).
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-PATCH = 2
-TOKEN = 16  # pixels
+PATCH = 2  # latent pixels
+TOKEN = 16  # image pixels
 
 
 def pack(latents: Tensor) -> Tensor:
-    """[B, C, 2h, 2w] -> token grid [B, h, w, 4C], the patch's channels ordered (channel, row, column) as in FLUX."""
-    b, c, h, w = latents.shape
-    grid = latents.reshape(b, c, h // PATCH, PATCH, w // PATCH, PATCH)
-    return grid.permute(0, 2, 4, 1, 3, 5).reshape(b, h // PATCH, w // PATCH, c * PATCH * PATCH)
+    """[B, C, 2h, 2w] -> token grid [B, h, w, 4C], as FLUX packs."""
+    return rearrange(latents, "b c (h ph) (w pw) -> b h w (c ph pw)", ph=PATCH, pw=PATCH)
 
 
 def unpack(grid: Tensor) -> Tensor:
     """[B, h, w, 4C] -> [B, C, 2h, 2w]; undoes pack."""
-    b, h, w, c = grid.shape
-    latents = grid.reshape(b, h, w, c // PATCH**2, PATCH, PATCH)
-    return latents.permute(0, 3, 1, 4, 2, 5).reshape(b, c // PATCH**2, h * PATCH, w * PATCH)
+    return rearrange(grid, "b h w (c ph pw) -> b c (h ph) (w pw)", ph=PATCH, pw=PATCH)
+
+
+def pad_to_tokens(image: Tensor) -> Tensor:
+    """[B, H, W, C] -> the same with both sides grown to multiples of 16 by repeating the last row and column."""
+    h, w = image.shape[1:3]
+    rows = torch.arange(-(-h // TOKEN) * TOKEN, device=image.device).clamp(max=h - 1)
+    columns = torch.arange(-(-w // TOKEN) * TOKEN, device=image.device).clamp(max=w - 1)
+    return image[:, rows][:, :, columns]
 
 
 def position_ids(h: int, w: int, offset: tuple[int, int] = (0, 0), device=None) -> Tensor:
@@ -34,12 +43,12 @@ def position_ids(h: int, w: int, offset: tuple[int, int] = (0, 0), device=None) 
     return torch.stack([torch.zeros_like(y), y, x], dim=-1).flatten(0, 1)
 
 
-# Where the branches lie in one fused row of tokens: text, noise, then the conditions in their order.
-
-
 @dataclass(frozen=True)
 class Rows:
-    """Token counts of text, noise and each condition; loras: for each condition, which LoRA it runs through (0..)."""
+    """Where the branches lie in one row of tokens: text | noise | condition 0 | condition 1 | ...
+
+    text, noise, conditions: their token counts; loras: for each condition, which LoRA it runs through (0, 1, ...).
+    """
 
     text: int
     noise: int
@@ -47,30 +56,42 @@ class Rows:
     loras: tuple[int, ...]
 
     @cached_property
-    def adapted(self) -> list[tuple[int, int, int]]:
-        """[(start, end, lora)] of the condition rows in the image stream, behind the noise; neighbours merged."""
-        found = []
+    def condition_ranges(self) -> list[tuple[int, int, int]]:
+        """[(start, end, lora)] in the image stream, which begins with the noise; neighbours of one LoRA are merged."""
+        ranges = []
         ends = list(accumulate(self.conditions, initial=self.noise))
         for start, end, lora in zip(ends[:-1], ends[1:], self.loras, strict=True):
-            if found and found[-1][2] == lora:
-                start = found.pop()[0]
-            found.append((start, end, lora))
-        return found
+            if ranges and ranges[-1][2] == lora:
+                start = ranges.pop()[0]
+            ranges.append((start, end, lora))
+        return ranges
 
-    def modulated(self, index, text: bool) -> list[tuple]:
+    def modulation_ranges(self, index: Callable, text: bool) -> list[tuple]:
         """[(start, end, index(row of vec))]: vec's row 0 modulates text and noise, row 1 + lora the conditions.
 
-        text: whether the text's rows come first, as in the single-stream blocks.
+        text: whether the text's tokens come first, as in the single-stream blocks.
         """
-        shift = self.text if text else 0
-        dims = [(0, shift + self.noise, index(0))]
-        return dims + [(shift + start, shift + end, index(1 + lora)) for start, end, lora in self.adapted]
+        first = self.text if text else 0
+        main = (0, first + self.noise, index(0))
+        return [main] + [(first + start, first + end, index(1 + lora)) for start, end, lora in self.condition_ranges]
+
+    def query_groups(self, mutual: bool = False) -> list[tuple[slice, list[slice]]]:
+        """The attention rule of blocks.sees: [(tokens that ask, ranges of tokens that they see)], in their order."""
+        main = self.text + self.noise
+        total = main + sum(self.conditions)
+        if mutual or len(self.conditions) < 2:
+            return [(slice(0, total), [slice(0, total)])]
+        groups, start = [(slice(0, main), [slice(0, total)])], main
+        for n in self.conditions:
+            own = slice(start, start + n)
+            groups.append((own, [slice(0, own.stop)] if start == main else [slice(0, main), own]))
+            start += n
+        return groups
 
 
-# Large pictures in tiles of the training size: 32 x 32 tokens, overlapping by 4, blended with Gaussian weights.
-
+# Large grids are predicted in tiles of the training size, 32 x 32 tokens, that overlap by an eighth.
 TILE = 32
-SHARED = 8  # a tile overlaps the next by an eighth
+SHARED = 8
 
 
 def use_tiles(h: int, w: int, mode: str = "auto", tile: int = TILE) -> bool:
@@ -97,36 +118,16 @@ def window(h: int, w: int, device=None) -> Tensor:
     return torch.exp(-(y[:, None] ** 2 + x[None] ** 2))
 
 
-def blend(shape: tuple[int, ...], parts: Iterator[tuple[tuple[slice, slice], Tensor]], like: Tensor) -> Tensor:
-    """Weighted mean [B, H, W, C] of the parts ((rows, columns), [B, h, w, C]) that cover a grid of that shape."""
-    total = torch.zeros(shape, dtype=torch.float32, device=like.device)
-    weight = torch.zeros(1, *shape[1:3], 1, device=like.device)
-    for (rows, columns), part in parts:
-        gauss = window(*part.shape[1:3], device=like.device)[None, :, :, None]
-        total[:, rows, columns] += part * gauss
-        weight[:, rows, columns] += gauss
-    return (total / weight).to(like.dtype)
+def by_tiles(predict: Callable[[slice, slice], Tensor], grid: Tensor, tile: int = TILE) -> Tensor:
+    """sum(window * prediction) / sum(window) over the tiles of a grid [B, h, w, C], of the grid's shape and type.
 
-
-def pad_to_tokens(image: Tensor) -> Tensor:
-    """[B, H, W, C] -> the same with both sides grown to multiples of 16 by repeating the last row and column."""
-    h, w = image.shape[1:3]
-    rows = torch.arange(-(-h // TOKEN) * TOKEN, device=image.device).clamp(max=h - 1)
-    columns = torch.arange(-(-w // TOKEN) * TOKEN, device=image.device).clamp(max=w - 1)
-    return image[:, rows][:, :, columns]
-
-
-def query_groups(n_main: int, conditions: list[int], mutual: bool = False) -> list[tuple[slice, list[slice]]]:
-    """The rule for one fused token row: [(rows that ask, ranges of rows that they see)], in the order of the rows.
-
-    n_main: tokens of text and noise, which come first; conditions: tokens of each condition, behind them.
+    predict(rows, columns) -> [B, rows, columns, C] for one tile.
     """
-    total = n_main + sum(conditions)
-    if mutual or len(conditions) < 2:
-        return [(slice(0, total), [slice(0, total)])]
-    groups, start = [(slice(0, n_main), [slice(0, total)])], n_main
-    for n in conditions:
-        own = slice(start, start + n)
-        groups.append((own, [slice(0, own.stop)] if start == n_main else [slice(0, n_main), own]))
-        start += n
-    return groups
+    total = torch.zeros(grid.shape, dtype=torch.float32, device=grid.device)
+    weight = torch.zeros(1, *grid.shape[1:3], 1, device=grid.device)
+    for rows, columns in tiles(*grid.shape[1:3], tile):
+        prediction = predict(rows, columns)
+        gauss = window(*prediction.shape[1:3], device=grid.device)[None, :, :, None]  # [1, rows, columns, 1]
+        total[:, rows, columns] += prediction * gauss
+        weight[:, rows, columns] += gauss
+    return (total / weight).to(grid.dtype)

@@ -1,15 +1,15 @@
 """Engine 2: Genfocus, FLUX.1-dev with DeblurNet and BokehNet (arXiv 2512.16923).
 
-The explicit reference over diffusers modules, and the pure parts that the nodes' native path shares with it.
+The explicit reference over diffusers modules, and the pure functions that the nodes' native path shares with it.
 """
 
 from ..flux.architecture import FLUX_1, Architecture
 from ..flux.blocks import Condition
-from ..flux.lora_file import LowRank, read_lora
+from ..flux.lora_file import LowRank
 from ..flux.reference import architecture_of, load_transformer, velocity
 from ..flux.tokens import pack, unpack
 from .generate import generate
-from .setups import BOKEH, DEBLUR, DEBLUR_PRE, SETUPS, Setup, Slot, conditions, with_aperture
+from .setups import BOKEH, DEBLUR, DEBLUR_PRE, SETUPS, Setup, Slot, conditions, read_lora, with_aperture
 
 __all__ = [
     "BOKEH",

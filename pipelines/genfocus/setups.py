@@ -4,9 +4,13 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from ..flux import lora_file
+from ..flux.architecture import Architecture
 from ..flux.blocks import Condition
 from ..flux.lora_file import LowRank
 from ..image.checks import RefocusError
+
+NAME = "Genfocus"  # in sentences
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,14 @@ def conditions(setup: Setup, grids: list[Tensor], loras: list[dict[str, LowRank]
     return [Condition(g, l, s.offset) for g, l, s in zip(grids, loras, setup.slots, strict=True)]
 
 
-# Pictures at the model's door: sides in whole tokens, defocus as an image.
+def read_lora(source, architecture: Architecture) -> dict[str, LowRank]:
+    """DeblurNet, BokehNet or an aperture-shape LoRA: see flux.lora_file.read_lora."""
+    return lora_file.read_lora(source, architecture, choose="DeblurNet's or BokehNet's file of Genfocus")
+
 
 FULL_DEFOCUS = 100.0  # pixels of blur radius that the defocus map shows as white
 
 
 def defocus_image(radius: Tensor) -> Tensor:
-    """Signed blur radius [B, H, W] in pixels -> [B, H, W, 3]: clip(|radius| / 100, 0, 1), three equal channels."""
+    """clip(|radius| / 100, 0, 1): signed blur radius [B, H, W] in pixels -> [B, H, W, 3], three equal channels."""
     return (radius.abs() / FULL_DEFOCUS).clamp(0, 1)[..., None].expand(-1, -1, -1, 3)

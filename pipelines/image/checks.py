@@ -1,16 +1,17 @@
-"""What every public function checks of its input, and the one error that an artist may see."""
+"""RefocusError, and the checks that every public function makes of its tensors.
+
+Each message is one sentence for the artist: what was given, what is needed, what to do.
+"""
 
 import torch
 from torch import Tensor
 
-# The one error a user may see: a sentence that says what was given, what is needed, what to do.
-
 
 class RefocusError(ValueError):
-    """Wrong input. The message is one sentence meant for the artist, shown without a traceback."""
+    """Wrong input: the one error that an artist may see, shown without a traceback."""
 
 
-# Checks that every public function of the engines makes on its tensors, with one sentence each.
+RefocusError.__module__ = "rackfocus"  # the name that logs and the host show
 
 
 def size_of(t: Tensor) -> str:
@@ -19,7 +20,7 @@ def size_of(t: Tensor) -> str:
 
 
 def check_image(image, name: str = "image") -> Tensor:
-    """float [B, H, W, 3+] with B, H, W >= 1 and finite values; a fourth channel is dropped."""
+    """float32 [B, H, W, 3], finite, from a batch of 1, 3 or 4 channels: grey is repeated, alpha dropped."""
     if not isinstance(image, Tensor):
         raise RefocusError(
             f"{name} is a {type(image).__name__}, but an image batch [B, H, W, 3] is needed: "
@@ -35,14 +36,11 @@ def check_image(image, name: str = "image") -> Tensor:
             f"{name} is an empty batch ({size_of(image)}), but at least one picture is needed: "
             "check the node that makes it."
         )
-    image = image.float()
-    image = image.expand(-1, -1, -1, 3) if image.shape[-1] == 1 else image[..., :3]
-    check_finite(image, name)
-    return image
+    return check_finite(image[..., :3].float(), name).expand(-1, -1, -1, 3)
 
 
 def check_plane(plane, name: str) -> Tensor:
-    """float [B, H, W] from [B, H, W], [H, W] or an image whose channels are averaged; finite values."""
+    """float32 [B, H, W] from [B, H, W], [H, W] or an image, whose colours are averaged and whose alpha is dropped."""
     if not isinstance(plane, Tensor):
         raise RefocusError(
             f"{name} is a {type(plane).__name__}, but a map [B, H, W] is needed: connect a depth map or a mask."
@@ -63,6 +61,7 @@ def check_plane(plane, name: str) -> Tensor:
 
 
 def check_finite(t: Tensor, name: str) -> Tensor:
+    """The tensor itself; RefocusError if a value is NaN or infinite."""
     # Smallest and largest carry every NaN and infinity, and need no second copy of a long clip.
     if t.numel() and not torch.stack(t.aminmax()).isfinite().all():
         bad = int((~torch.isfinite(t)).sum())

@@ -1,4 +1,8 @@
-"""Filters on pictures and planes: windows, boxes, Gaussians, the guided filter."""
+"""Filters on pictures and planes: sliding windows, Gaussians, guided filter, gradients, FFT sizes.
+
+Windows are taken one axis at a time: their cost grows with the width, not the area. Smoothing is kornia's, with
+replicated borders, so that a flat picture stays flat to its corners.
+"""
 
 import math
 
@@ -8,29 +12,25 @@ from torch import Tensor
 
 from .checks import RefocusError
 
-# Sliding windows over [B, C, H, W], one axis at a time: cost grows with the window's width, not its area.
-
 
 def window_max(x: Tensor, k: int, *, pad: bool = True) -> Tensor:
-    """Largest value in each k x k window (k odd); pad=True keeps the size, looking at what lies inside."""
+    """[B, C, H, W] -> largest value in each k x k window (k odd). pad=True keeps the size, its windows are cut at the
+    border; pad=False keeps whole windows only: [B, C, H - k + 1, W - k + 1]."""
     p = k // 2 if pad else 0
     return F.max_pool2d(F.max_pool2d(x, (k, 1), 1, (p, 0)), (1, k), 1, (0, p))
 
 
 def window_min(x: Tensor, k: int, *, pad: bool = True) -> Tensor:
-    """Smallest value in each k x k window."""
+    """[B, C, H, W] -> smallest value in each k x k window; otherwise as window_max."""
     return -window_max(-x, k, pad=pad)
 
 
 def window_mean(x: Tensor, k: int, *, inside: bool = True) -> Tensor:
-    """Mean over each k x k window (k odd); inside=True counts only what lies in the picture, else zeros around it."""
-    p, inside = k // 2, not inside
-    return F.avg_pool2d(
-        F.avg_pool2d(x, (k, 1), 1, (p, 0), count_include_pad=inside), (1, k), 1, (0, p), count_include_pad=inside
-    )
-
-
-# Smoothing, by kornia; borders are replicated, so a flat picture stays flat to its corners.
+    """[B, C, H, W] -> mean over each k x k window (k odd). inside=True counts only what lies in the picture, else there
+    are zeros round it."""
+    p = k // 2
+    rows = F.avg_pool2d(x, (k, 1), 1, (p, 0), count_include_pad=not inside)
+    return F.avg_pool2d(rows, (1, k), 1, (0, p), count_include_pad=not inside)
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:

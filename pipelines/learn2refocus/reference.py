@@ -1,4 +1,7 @@
-"""The definition of right: one guided prediction over diffusers' UNetSpatioTemporalConditionModel."""
+"""The definition of right: learn2refocus over diffusers' Stable Video Diffusion, from one prediction to pictures.
+
+Convention: frames run near to far. Latents are the VAE's; scaled ones are multiplied by its scaling_factor.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,31 +14,28 @@ from ..image.checks import RefocusError, check_image, size_of
 from .inputs import MEGAPIXELS, POSITIONS, added_time_ids, clip_pixels, model_size, place, resize
 from .sampling import sample, sigmas
 
+STEPS, GUIDANCE = 25, 1.5  # as published
 
-def velocity(unet, x: Tensor, frames: Tensor, embed: Tensor, sigma: float) -> Tensor:
-    """v [B, 9, 4, h, w] at scaled noise x of that shape; frames: conditioning latents; embed [B, 1, C].
 
-    The UNet is told sigma as log(sigma) / 4. Runs in the UNet's own dtype.
+def velocity(unet, x: Tensor, condition: Tensor, embed: Tensor, sigma: float) -> Tensor:
+    """v = UNet([x, condition], log(sigma) / 4, embed): one pass of UNetSpatioTemporalConditionModel, in its own dtype.
+
+    x [B, 9, 4, h, w]: noisy frames over sqrt(sigma^2 + 1); condition: of that shape, see place; embed [B, 1, C]: the
+    photo's CLIP embedding -> v [B, 9, 4, h, w].
     """
-    x, frames, embed = (t.to(unet.dtype) for t in (x, frames, embed))
+    x, condition, embed = (t.to(unet.dtype) for t in (x, condition, embed))
     timestep = torch.tensor(math.log(sigma) / 4, dtype=torch.float32, device=x.device)
-    return unet(
-        torch.cat([x, frames], dim=2), timestep, encoder_hidden_states=embed, added_time_ids=added_time_ids(x)
-    ).sample
+    both = torch.cat([x, condition], dim=2)  # [B, 9, 8, h, w]
+    return unet(both, timestep, encoder_hidden_states=embed, added_time_ids=added_time_ids(x)).sample
 
 
-def guided(unet, x: Tensor, frames: Tensor, embed: Tensor, sigma: float, guidance: float) -> Tensor:
-    """v_empty + guidance * (v - v_empty), the same for all frames; v_empty has neither embedding nor conditioning."""
-    v = velocity(unet, x, frames, embed, sigma).to(x.dtype)
+def guided_velocity(unet, x: Tensor, condition: Tensor, embed: Tensor, sigma: float, guidance: float) -> Tensor:
+    """v_empty + guidance (v - v_empty), the same for all frames; v_empty has neither embedding nor conditioning."""
+    v = velocity(unet, x, condition, embed, sigma).to(x.dtype)
     if guidance == 1:
         return v
-    empty = velocity(unet, x, torch.zeros_like(frames), torch.zeros_like(embed), sigma).to(x.dtype)
+    empty = velocity(unet, x, torch.zeros_like(condition), torch.zeros_like(embed), sigma).to(x.dtype)
     return empty + guidance * (v - empty)
-
-
-# The whole reference between the VAE's two ends: the photo's latents and noise in, the stack's latents out.
-
-STEPS, GUIDANCE = 25, 1.5
 
 
 def generate(
@@ -49,33 +49,30 @@ def generate(
     guidance: float = GUIDANCE,
     progress=None,
 ) -> Tensor:
-    """Scaled latents [B, 9, 4, h, w] of the stack, near to far.
+    """Between the VAE's two ends: noise and the photo's latents -> scaled latents [B, 9, 4, h, w] of the stack.
 
-    noise: standard normal, of that shape; latent [B, 4, h, w]: the photo's (VAE mode, not scaled); embed [B, 1, C]:
-    its CLIP embedding; position 0..8: where the photo is focused. progress(done, total) after every step may raise to
-    stop. Raises RefocusError for another position or shapes that do not fit.
+    noise: standard normal, of that shape; latent [B, 4, h, w]: the photo's, not scaled; embed [B, 1, C]: its CLIP
+    embedding; position 0..8: where the photo is focused. progress(done, total) after every step may raise to stop.
+    Raises RefocusError for another position or shapes that do not fit.
     """
     if noise.ndim != 5 or noise.shape != (latent.shape[0], POSITIONS, *latent.shape[1:]):
         raise RefocusError(
             f"the noise is {size_of(noise)} and the photo's latents {size_of(latent)}, but noise of "
             f"B x {POSITIONS} x C x h x w for latents of B x C x h x w is needed."
         )
-    frames = place(latent.to(noise), position)
+    condition, embed = place(latent.to(noise), position), embed.to(noise)
     return sample(
-        lambda x, sigma: guided(unet, x, frames, embed.to(noise), sigma, guidance), noise, sigmas(steps), progress
+        lambda x, sigma: guided_velocity(unet, x, condition, embed, sigma, guidance), noise, sigmas(steps), progress
     )
-
-
-# The two ends of the reference: diffusers' AutoencoderKLTemporalDecoder.
 
 
 def encode(vae, image: Tensor) -> Tensor:
     """image [B, H, W, 3] in 0..1, sides in multiples of 8 -> latents [B, 4, h, w]: the VAE's mode, not scaled."""
-    x = (image * 2 - 1).movedim(-1, 1).to(vae.dtype)
+    x = (image * 2 - 1).movedim(-1, 1).to(vae.dtype)  # [B, 3, H, W] in -1..1
     return vae.encode(x).latent_dist.mode()
 
 
-def decode(vae, latents: Tensor, chunk: int = 9, progress=None) -> Tensor:
+def decode(vae, latents: Tensor, chunk: int = POSITIONS, progress=None) -> Tensor:
     """Scaled latents [N, 4, h, w] of one stack -> [N, H, W, 3] in 0..1.
 
     chunk: frames decoded at a time. Memory grows with it; the VAE's temporal layers see no further than a chunk.
@@ -83,20 +80,17 @@ def decode(vae, latents: Tensor, chunk: int = 9, progress=None) -> Tensor:
     return ((decode_signed(vae, latents, chunk, progress) + 1) / 2).clamp(0, 1).movedim(1, -1)
 
 
-def decode_signed(vae, latents: Tensor, chunk: int = 9, progress=None) -> Tensor:
-    """As decode, as the VAE gives it: [N, 3, H, W], about -1..1."""
+def decode_signed(vae, latents: Tensor, chunk: int = POSITIONS, progress=None) -> Tensor:
+    """As decode, but what the VAE itself gives: [N, 3, H, W], about -1..1."""
     if chunk < 1:
         raise RefocusError(f"{chunk} frames are to be decoded at a time, but at least 1 is needed.")
-    z, frames = latents / vae.config.scaling_factor, []
-    for i in range(0, len(z), chunk):
-        part = z[i : i + chunk].to(vae.dtype)
-        frames.append(vae.decode(part, num_frames=len(part)).sample.float())
+    frames, done = [], 0
+    for some in (latents / vae.config.scaling_factor).to(vae.dtype).split(chunk):
+        frames.append(vae.decode(some, num_frames=len(some)).sample.float())
+        done += len(some)
         if progress is not None:
-            progress(min(i + chunk, len(z)), len(z))
+            progress(done, len(latents))
     return torch.cat(frames)
-
-
-# photo_to_stack: the reference from pictures to pictures, without ComfyUI.
 
 
 @dataclass(frozen=True)
@@ -149,7 +143,7 @@ def photo_to_stack(
 ) -> Tensor:
     """image [1, H, W, 3] focused at position 0..8 -> [9, h, w, 3] near to far, at the model's own size (model_size).
 
-    corrected_clip: see clip_pixels; chunk: see decode. progress(done, total) counts steps and decoded chunks.
+    corrected_clip: see clip_pixels; chunk: see decode. progress(done, total) counts steps and decoded frames.
     """
     image = check_image(image)
     if image.shape[0] != 1:

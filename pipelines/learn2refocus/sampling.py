@@ -1,5 +1,10 @@
-"""The noise levels of SVD: Karras et al. (arXiv 2206.00364), equation 5, rho 7."""
+"""From noise to a stack's latents: the noise levels of Karras et al. (arXiv 2206.00364) and Euler steps down them.
 
+Convention: x is what is sampled, signal + sigma * noise, [B, 9, 4, h, w]; the network sees x / sqrt(sigma^2 + 1) and
+answers with v of the same shape.
+"""
+
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -10,9 +15,15 @@ from ..image.checks import RefocusError
 
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 700.0, 7.0
 
+# (x / sqrt(sigma^2 + 1), sigma) -> v
+Predict = Callable[[Tensor, float], Tensor]
+
 
 def sigmas(steps: int) -> Tensor:
-    """[steps + 1] falling from 700 over 0.002 to 0."""
+    """sigma_i = (max^(1/rho) + i / (steps - 1) (min^(1/rho) - max^(1/rho)))^rho, then 0 (equation 5).
+
+    -> float32 [steps + 1], falling from 700 over 0.002 to 0. Raises RefocusError for fewer than 1 step.
+    """
     if steps < 1:
         raise RefocusError(f"{steps} steps were asked for, but at least 1 is needed.")
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
@@ -20,24 +31,22 @@ def sigmas(steps: int) -> Tensor:
     return torch.cat([(high + ramp * (low - high)) ** RHO, ramp.new_zeros(1)]).float()
 
 
-# From noise to latents: Euler steps of an EDM in v-prediction.
-
-# (x / sqrt(sigma^2 + 1) [B, 9, 4, h, w], sigma) -> v of the same shape
-Predict = Callable[[Tensor, float], Tensor]
+def denoised(x: Tensor, v: Tensor, sigma: float) -> Tensor:
+    """x0 = x / (sigma^2 + 1) - v sigma / sqrt(sigma^2 + 1): what a prediction v says the signal is."""
+    return x / (sigma**2 + 1) - v * sigma / math.sqrt(sigma**2 + 1)
 
 
 def sample(predict: Predict, noise: Tensor, sigmas: Tensor, progress=None) -> Tensor:
-    """Latents at sigma 0 from standard normal noise. progress(done, total) after every step.
+    """dx / dsigma = (x - x0) / sigma, by Euler's rule from sigma to sigma.
 
-    x0 = x / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1);  dx / dsigma = (x - x0) / sigma
+    noise: standard normal; sigmas: falling, the last one 0 -> the signal. progress(done, total) after every step.
     """
     levels = sigmas.tolist()
-    x = noise * (levels[0] ** 2 + 1) ** 0.5
-    for i, (now, then) in enumerate(pairwise(levels)):
-        size = now**2 + 1
-        v = predict(x / size**0.5, now)
-        x0 = x / size - v * now / size**0.5
-        x = x + (then - now) * (x - x0) / now
+    x = noise * math.sqrt(levels[0] ** 2 + 1)
+    for i, (sigma, following) in enumerate(pairwise(levels)):
+        v = predict(x / math.sqrt(sigma**2 + 1), sigma)
+        slope = (x - denoised(x, v, sigma)) / sigma
+        x = x + (following - sigma) * slope
         if progress is not None:
             progress(i + 1, len(levels) - 1)
     return x

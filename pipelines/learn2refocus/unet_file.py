@@ -1,20 +1,72 @@
-"""Is this file learn2refocus's UNet, and if not, what is it?"""
+"""learn2refocus's UNet file: what it must hold, what a wrong file is instead, and its weights under ComfyUI's names.
+
+The file holds an SVD UNet in diffusers' format. ComfyUI knows the same weights under the names of Stability's own code,
+so that loading it is a renaming, with the eps of some norms put right.
+"""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 
 from ..image.checks import RefocusError
 
-# What an SVD UNet in diffusers' format holds: every tensor's name and shape, from a few sizes.
+Shapes = dict[str, tuple[int, ...]]  # {a tensor's name in diffusers' format: its shape}
 
-Shapes = dict[str, tuple[int, ...]]
+WANTED = (
+    "learn2refocus's UNet (diffusion_pytorch_model.safetensors of tedlasai/learn2refocus, "
+    "checkpoint-200000/unet) is needed"
+)
+XT_FRAMES = 25  # num_frames of SVD-xt
+FINE_EPS = 1e-6  # of some norms in diffusers, with which the UNet was trained; 1e-5 in ComfyUI
+# (pattern of a tensor's name, what a file with such a tensor is); the first that fits.
+KINDS = (
+    (r"lora_(A|B|up|down)\b", "a LoRA"),
+    (r"motion_modules", "a UNet or module of AnimateDiff"),
+    (r"controlnet_|zero_convs|input_hint_block", "a ControlNet"),
+    (
+        r"(input_blocks|output_blocks)\.\d+\.\d+\.time_(stack|mixer)",
+        "Stable Video Diffusion itself (img2vid or xt, as ComfyUI's checkpoints hold it; not told apart)",
+    ),
+    (r"(input_blocks|output_blocks)\.\d+\.\d+\.", "a Stable Diffusion model for single pictures"),
+    (r"^decoder\..*(time_mixer|time_stack)", "SVD's VAE"),
+    (r"^(encoder|decoder)\.(down_blocks|up_blocks|mid|conv_in)", "a VAE"),
+    (r"^(vision_model|visual_projection)", "a CLIP vision tower"),
+    (r"(double_blocks|single_transformer_blocks)\.\d+\.", "a FLUX model"),
+    (r"^(model\.diffusion_model\.)?(joint_blocks|transformer_blocks|blocks)\.\d+\.", "a diffusion transformer"),
+)
+# diffusers' modules outside the blocks, and the layers of a resnet -> ComfyUI's.
+OUTSIDE = {
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+}
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+MIDDLE = {"resnets.0": 0, "attentions.0": 1, "resnets.1": 2}
+BLOCK = re.compile(
+    r"(down_blocks\.(\d+)|up_blocks\.(\d+)|mid_block)"
+    r"\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
+)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """channels: of the blocks on the way down; attention: which of these attend; layers: resnets in each of them;
-    context: of the image embedding; ids: of the embedded added ids; inputs: channels of noise and conditioning."""
+    """The sizes that decide every tensor of an SVD UNet.
+
+    channels: of the blocks on the way down; attention: which of these attend; layers: resnets in each of them;
+    context: of the image embedding; ids: of the embedded added ids; inputs: channels of noise and conditioning.
+    """
 
     channels: tuple[int, ...]
     attention: tuple[bool, ...]
@@ -24,7 +76,7 @@ class Layout:
     inputs: int = 8
 
     def tensors(self) -> Shapes:
-        """{name: shape} of all weights."""
+        """{name: shape} of all weights: down, middle, up; a skip from each layer down to one up."""
         c, time = self.channels, 4 * self.channels[0]
         top = len(c) - 1
         found = {
@@ -59,25 +111,144 @@ class Layout:
 SVD = Layout((320, 640, 1280, 1280), (True, True, True, False), 2, 1024, 768)
 
 
+def check_unet(shapes: Shapes, name: str, frames: int | None = None) -> Layout:
+    """The layout of an SVD UNet in diffusers' format; RefocusError that says what the file is otherwise.
+
+    shapes: {tensor's name: shape} of the file; name: as shown; frames: num_frames of the config.json beside it.
+    What cannot be told from names and shapes: SVD img2vid's own UNet in diffusers' format has exactly these too, and so
+    has SVD-xt's where no config.json says 25 frames.
+    """
+    layout = layout_of(shapes)
+    if layout is None:
+        raise RefocusError(f"{name} is {kind_of(shapes)}, but {WANTED}: choose it in refocus_unet.")
+    if frames == XT_FRAMES:
+        raise RefocusError(f"{name} is the UNet of SVD-xt (its config.json says {XT_FRAMES} frames), but {WANTED}.")
+    if layout.inputs != SVD.inputs:
+        raise RefocusError(
+            f"{name} is an SVD UNet of {layout.inputs} input channels, but {WANTED}, which has {SVD.inputs}."
+        )
+    wanted = layout.tensors()
+    ill_shaped = {k for k, v in wanted.items() if tuple(shapes.get(k, v)) != v}
+    for what, found in (
+        ("lacks", sorted(wanted.keys() - shapes.keys())),
+        ("has in excess", sorted(shapes.keys() - wanted.keys())),
+        ("has in the wrong shape", sorted(ill_shaped)),
+    ):
+        if found:
+            more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+            raise RefocusError(
+                f"{name} is an SVD UNet, but {what} {len(found)} of the {len(wanted)} tensors "
+                f"({', '.join(found[:2])}{more}): download it again."
+            )
+    return layout
+
+
+def kind_of(shapes: Shapes) -> str:
+    """What a file of these tensors is, for a sentence."""
+    for pattern, kind in KINDS:
+        if any(re.search(pattern, name) for name in shapes):
+            return kind
+    if any(re.search(r"^down_blocks\.\d+\.resnets\.0\.conv1", name) for name in shapes):
+        return _image_unet(shapes)
+    return "not a model that is known here"
+
+
+def _image_unet(shapes: Shapes) -> str:
+    context = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight")), None)
+    known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context)
+    return f"a UNet for single pictures{f' ({known})' if known else ''}, without layers in time"
+
+
 def layout_of(shapes: Shapes) -> Layout | None:
     """The layout a file's tensors speak of, None where they are not those of an SVD UNet in diffusers' format."""
 
-    def size(name, axis):
+    def resnet(block: int, layer: int) -> str:
+        return f"down_blocks.{block}.resnets.{layer}.spatial_res_block.conv1.weight"
+
+    def size(name: str, axis: int) -> int:
         return shapes.get(name, (0, 0))[axis]
 
-    depth = 0
-    while f"down_blocks.{depth}.resnets.0.spatial_res_block.conv1.weight" in shapes:
-        depth += 1
-    layers = 0
-    while f"down_blocks.0.resnets.{layers}.spatial_res_block.conv1.weight" in shapes:
-        layers += 1
-    channels = tuple(size(f"down_blocks.{b}.resnets.0.spatial_res_block.conv1.weight", 0) for b in range(depth))
-    attention = tuple(f"down_blocks.{b}.attentions.0.proj_in.weight" in shapes for b in range(depth))
-    context = size("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1)
+    depth = next(b for b in count() if resnet(b, 0) not in shapes)
     found = Layout(
-        channels, attention, layers, context, size("add_embedding.linear_1.weight", 1), size("conv_in.weight", 1)
+        channels=tuple(size(resnet(b, 0), 0) for b in range(depth)),
+        attention=tuple(f"down_blocks.{b}.attentions.0.proj_in.weight" in shapes for b in range(depth)),
+        layers=next(i for i in count() if resnet(0, i) not in shapes),
+        context=size("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1),
+        ids=size("add_embedding.linear_1.weight", 1),
+        inputs=size("conv_in.weight", 1),
     )
-    return found if depth and all((found.context, found.ids, found.inputs)) else None
+    return found if depth and found.context and found.ids and found.inputs else None
+
+
+def comfy_names(names: Iterable[str]) -> dict[str, str]:
+    """{diffusers' name: ComfyUI's name} for all weights of an SVD UNet of any size.
+
+    Raises RefocusError for a name that is not one of them.
+    """
+    names = list(names)
+    layers = len({n.split(".")[3] for n in names if n.startswith("down_blocks.0.resnets.")})
+    attending = {n.split(".")[1] for n in names if re.match(r"up_blocks\.\d+\.attentions\.", n)}
+    found = {}
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        new = OUTSIDE.get(module) or _comfy_module(module, layers, attending)
+        if new is None:
+            raise RefocusError(
+                f"{name} is not a weight of a Stable Video Diffusion UNet in diffusers' format: choose "
+                "learn2refocus's diffusion_pytorch_model.safetensors."
+            )
+        found[name] = f"{new}.{tensor}"
+    return found
+
+
+def fine_norms(names: Iterable[str]) -> list[str]:
+    """diffusers' names -> ComfyUI's modules that need FINE_EPS.
+
+    They are the resnets' norms of all blocks on the way up, and of those on the way down that attend.
+    """
+    names = list(names)
+    attending = {n.split(".")[1] for n in names if n.startswith("down_blocks.") and ".attentions." in n}
+    norm = re.compile(r"(down|up)_blocks\.(\d+)\.resnets\..*\.norm[12]\.weight")
+    return [
+        new.removesuffix(".weight")
+        for old, new in comfy_names(names).items()
+        if (m := norm.fullmatch(old)) and (m[1] == "up" or m[2] in attending)
+    ]
+
+
+def _comfy_module(module: str, layers: int, attending: set[str]) -> str | None:
+    """layers: resnets in a block down; attending: numbers of the blocks up that attend. None: no module of a block.
+
+    ComfyUI counts layers through all blocks: conv_in, then each block's layers and its downsampler; on the way up a
+    block has one layer more, and its upsampler belongs to the last of them.
+    """
+    found = BLOCK.fullmatch(module)
+    if not found:
+        return None
+    block, down, up, kind, i, rest = found.groups()
+    if kind == "downsamplers":
+        return f"input_blocks.{(layers + 1) * (int(down) + 1)}.0.op"
+    if kind == "upsamplers":
+        return f"output_blocks.{(layers + 1) * int(up) + layers}.{1 + (up in attending)}.conv"
+    if block == "mid_block":
+        base = f"middle_block.{MIDDLE[f'{kind}.{i}']}"
+    elif down:
+        base = f"input_blocks.{1 + (layers + 1) * int(down) + int(i)}.{int(kind == 'attentions')}"
+    else:
+        base = f"output_blocks.{(layers + 1) * int(up) + int(i)}.{int(kind == 'attentions')}"
+    return f"{base}.{_resnet_name(rest) if kind == 'resnets' else _attention_name(rest)}"
+
+
+def _resnet_name(rest: str) -> str:
+    block, _, layer = rest.partition(".")
+    if not layer:
+        return rest  # time_mixer
+    return ("time_stack." if block == "temporal_res_block" else "") + RESNET[layer]
+
+
+def _attention_name(rest: str) -> str:
+    rest = rest.replace("temporal_transformer_blocks", "time_stack")
+    return re.sub(r"time_pos_embed\.linear_([12])", lambda m: f"time_pos_embed.{2 * int(m[1]) - 2}", rest)
 
 
 def _layer(name: str, *shape: int) -> Shapes:
@@ -139,175 +310,3 @@ def _block(name: str, wide: int, context: int) -> Shapes:
 
 def _feed_forward(name: str, wide: int) -> Shapes:
     return {**_layer(f"{name}.net.0.proj", 8 * wide, wide), **_layer(f"{name}.net.2", wide, 4 * wide)}
-
-
-XT_FRAMES = 25
-WANTED = (
-    "learn2refocus's UNet (diffusion_pytorch_model.safetensors of tedlasai/learn2refocus, "
-    "checkpoint-200000/unet) is needed"
-)
-
-
-def check_unet(shapes: Shapes, name: str, frames: int | None = None) -> Layout:
-    """The layout of an SVD UNet in diffusers' format; RefocusError that says what the file is otherwise.
-
-    shapes: {tensor's name: shape} of the file; name: as shown; frames: num_frames of the config.json beside it.
-    What cannot be told from names and shapes: SVD img2vid's own UNet in diffusers' format has exactly these too, and so
-    has SVD-xt's where no config.json says 25 frames.
-    """
-    layout = layout_of(shapes)
-    if layout is None:
-        raise RefocusError(f"{name} is {kind_of(shapes)}, but {WANTED}: choose it in refocus_unet.")
-    if frames == XT_FRAMES:
-        raise RefocusError(f"{name} is the UNet of SVD-xt (its config.json says {XT_FRAMES} frames), but {WANTED}.")
-    if layout.inputs != SVD.inputs:
-        raise RefocusError(
-            f"{name} is an SVD UNet of {layout.inputs} input channels, but {WANTED}, which has {SVD.inputs}."
-        )
-    wanted = layout.tensors()
-    ill_shaped = {k for k, v in wanted.items() if tuple(shapes.get(k, v)) != v}
-    for what, found in (
-        ("lacks", sorted(wanted.keys() - shapes.keys())),
-        ("has in excess", sorted(shapes.keys() - wanted.keys())),
-        ("has in the wrong shape", sorted(ill_shaped)),
-    ):
-        if found:
-            more = f" and {len(found) - 2} more" if len(found) > 2 else ""
-            raise RefocusError(
-                f"{name} is an SVD UNet, but {what} {len(found)} of the {len(wanted)} tensors "
-                f"({', '.join(found[:2])}{more}): download it again."
-            )
-    return layout
-
-
-def kind_of(shapes: Shapes) -> str:
-    """What a file of these tensors is, for a sentence."""
-
-    def has(pattern):
-        return any(re.search(pattern, name) for name in shapes)
-
-    for pattern, kind in KINDS:
-        if has(pattern):
-            return kind
-    if has(r"^down_blocks\.\d+\.resnets\.0\.conv1"):
-        return _image_unet(shapes)
-    return "not a model that is known here"
-
-
-KINDS = (
-    (r"lora_(A|B|up|down)\b", "a LoRA"),
-    (r"motion_modules", "a UNet or module of AnimateDiff"),
-    (r"controlnet_|zero_convs|input_hint_block", "a ControlNet"),
-    (
-        r"(input_blocks|output_blocks)\.\d+\.\d+\.time_(stack|mixer)",
-        "Stable Video Diffusion itself (img2vid or xt, as ComfyUI's checkpoints hold it; not told apart)",
-    ),
-    (r"(input_blocks|output_blocks)\.\d+\.\d+\.", "a Stable Diffusion model for single pictures"),
-    (r"^decoder\..*(time_mixer|time_stack)", "SVD's VAE"),
-    (r"^(encoder|decoder)\.(down_blocks|up_blocks|mid|conv_in)", "a VAE"),
-    (r"^(vision_model|visual_projection)", "a CLIP vision tower"),
-    (r"(double_blocks|single_transformer_blocks)\.\d+\.", "a FLUX model"),
-    (r"^(model\.diffusion_model\.)?(joint_blocks|transformer_blocks|blocks)\.\d+\.", "a diffusion transformer"),
-)
-
-
-def _image_unet(shapes: Shapes) -> str:
-    context = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight")), None)
-    known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context)
-    return f"a UNet for single pictures{f' ({known})' if known else ''}, without layers in time"
-
-
-# diffusers' names of an SVD UNet's weights -> those of Stability's own code, which ComfyUI uses.
-
-OUTSIDE = {
-    "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-}
-RESNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-FINE_EPS = 1e-6
-MIDDLE = {"resnets.0": 0, "attentions.0": 1, "resnets.1": 2}
-BLOCK = re.compile(
-    r"(down_blocks\.(\d+)|up_blocks\.(\d+)|mid_block)\.(resnets|attentions|downsamplers|upsamplers)"
-    r"\.(\d+)\.(.+)"
-)
-
-
-def renamed(names: Iterable[str]) -> dict[str, str]:
-    """{diffusers' name: ComfyUI's name} for all weights of an SVD UNet of any size.
-
-    Raises RefocusError for a name that is not one of them.
-    """
-    names = list(names)
-    layers = len({n.split(".")[3] for n in names if n.startswith("down_blocks.0.resnets.")})
-    attending = {n.split(".")[1] for n in names if re.match(r"up_blocks\.\d+\.attentions\.", n)}
-    found = {}
-    for name in names:
-        module, _, tensor = name.rpartition(".")
-        new = OUTSIDE.get(module) or _inside(module, layers, attending)
-        if new is None:
-            raise RefocusError(
-                f"{name} is not a weight of a Stable Video Diffusion UNet in diffusers' format: choose "
-                "learn2refocus's diffusion_pytorch_model.safetensors."
-            )
-        found[name] = f"{new}.{tensor}"
-    return found
-
-
-def fine_norms(names: Iterable[str]) -> list[str]:
-    """ComfyUI's modules whose eps is FINE_EPS in diffusers, with which the UNet was trained, and 1e-5 in ComfyUI: the
-    resnets' norms of all blocks on the way up, and of those on the way down that attend."""
-    names = list(names)
-    attending = {n.split(".")[1] for n in names if n.startswith("down_blocks.") and ".attentions." in n}
-    found = []
-    for old, new in renamed(names).items():
-        part, block, kind = (*old.split("."), "", "")[:3]
-        if (
-            kind == "resnets"
-            and re.search(r"\.norm[12]\.weight$", old)
-            and (part == "up_blocks" or (part == "down_blocks" and block in attending))
-        ):
-            found.append(new.removesuffix(".weight"))
-    return found
-
-
-def _inside(module: str, layers: int, attending: set[str]) -> str | None:
-    parts = BLOCK.fullmatch(module)
-    if not parts:
-        return None
-    place, down, up, kind, i, rest = parts.groups()
-    if kind == "downsamplers":
-        return f"input_blocks.{(layers + 1) * (int(down) + 1)}.0.op"
-    if kind == "upsamplers":
-        return f"output_blocks.{(layers + 1) * int(up) + layers}.{1 + (up in attending)}.conv"
-    if place == "mid_block":
-        base = f"middle_block.{MIDDLE[f'{kind}.{i}']}"
-    else:
-        at = 1 + (layers + 1) * int(down) + int(i) if down else (layers + 1) * int(up) + int(i)
-        base = f"{'input' if down else 'output'}_blocks.{at}.{int(kind == 'attentions')}"
-    return f"{base}.{_resnet_name(rest) if kind == 'resnets' else _attention_name(rest)}"
-
-
-def _resnet_name(rest: str) -> str:
-    block, _, layer = rest.partition(".")
-    if not layer:
-        return rest  # time_mixer
-    return ("time_stack." if block == "temporal_res_block" else "") + RESNET[layer]
-
-
-def _attention_name(rest: str) -> str:
-    rest = rest.replace("temporal_transformer_blocks", "time_stack")
-    return rest.replace("time_pos_embed.linear_1", "time_pos_embed.0").replace(
-        "time_pos_embed.linear_2", "time_pos_embed.2"
-    )

@@ -1,19 +1,27 @@
-"""render_stack: one photo and its disparity become a focal stack."""
+"""Focal stacks: made of one photo and its disparity, and browsed.
+
+Convention: a stack [N, H, W, 3] runs from the nearest to the farthest focus; frame i stands at position i / (N - 1),
+so 0 is the nearest and 1 the farthest.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, check_plane, match_batch
-from ..optics.focus import check_point
+from ..optics.focus import pixel_at
 from ..optics.lens import defocus_from_disparity
 from .bokeh.render import render_bokeh
 
+# A point is judged by the detail about it; this part of the picture's width holds some on most subjects.
+SHARPNESS_WINDOW = 0.03
+
 
 def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> list[float]:
-    """Focal planes from the nearest to the farthest surface, even in disparity (dioptres): `count` values, falling.
+    """Focal planes from the nearest to the farthest surface: `count` disparities, falling in even steps (dioptres).
 
-    disparity [1, H, W]; the nearest and farthest `robust` share of pixels are left out as depth noise.
+    disparity [1, H, W]; the `robust` share of pixels at either end is left out as depth noise. Raises RefocusError
+    for fewer than 2 frames.
     """
     if count < 2:
         raise RefocusError(f"a focal stack of {count} frames was asked for, but at least 2 are needed.")
@@ -28,6 +36,7 @@ def render_stack(
     """image [1, H, W, 3], disparity [1, H, W], N focal planes (disparities) -> [N, H, W, 3].
 
     strength: blur radius in pixels per unit of disparity. Keywords go to render_bokeh (aperture, quality, ...).
+    Frames come in the order of the planes. Raises RefocusError for several images or no plane.
     """
     image = check_image(image)
     if image.shape[0] != 1:
@@ -47,24 +56,19 @@ def render_stack(
     return torch.cat(frames)
 
 
-# Taking one picture out of a focal stack.
-
-# A point is judged by the detail about it; this part of the picture's width holds some on most subjects.
-_WINDOW = 0.03
-
-
 def frame_at(stack: Tensor, position: float, *, blend: bool = True) -> tuple[Tensor, int, float]:
-    """stack [N, H, W, 3] near to far, position 0..1 -> (frame [1, H, W, 3], nearest index, position used).
+    """(1 - s) stack[i] + s stack[i + 1], where position (N - 1) = i + s: the frame at a position in 0..1.
 
-    blend mixes the two neighbours in sRGB; a position that falls on a frame returns it bit for bit.
+    Returns (frame [1, H, W, 3], index of the nearest frame, position used). blend mixes the two neighbours in sRGB;
+    without it, and where the position falls on a frame, the nearest frame comes bit for bit, with its own position.
+    Raises RefocusError for a position outside 0..1.
     """
     stack = check_image(stack, "stack")
     if not 0 <= position <= 1:
         raise RefocusError(f"the position is {position:g}, but 0 (nearest) to 1 (farthest) is needed.")
     n = stack.shape[0]
     at = position * (n - 1)
-    index = min(int(at + 0.5), n - 1)
-    low = min(int(at), n - 1)
+    low, index = int(at), int(at + 0.5)
     share = at - low
     if not blend or share < 1e-6 or share > 1 - 1e-6:
         return stack[index : index + 1].clone(), index, index / max(n - 1, 1)
@@ -72,20 +76,24 @@ def frame_at(stack: Tensor, position: float, *, blend: bool = True) -> tuple[Ten
 
 
 def sharpest_position(stack: Tensor, x: float, y: float) -> float:
-    """Position 0..1 of the sharpest focus at the point (x, y in 0..1): energy of the Laplacian in a small window,
-    refined between frames by a parabola through its logarithm."""
+    """argmax of log mean(Laplacian^2) in a small window about (x, y) in 0..1: position 0..1 of the sharpest focus.
+
+    Refined between frames by a parabola through the peak and its two neighbours. Raises RefocusError for a point
+    outside the picture.
+    """
     stack = check_image(stack, "stack")
-    check_point(x, y)
     n, h, w, _ = stack.shape
-    r = max(4, int(_WINDOW * w / 2))
-    cx, cy = min(int(x * w), w - 1), min(int(y * h), h - 1)
+    cx, cy = pixel_at(x, y, h, w)
+    r = max(4, int(SHARPNESS_WINDOW * w / 2))
     win = stack[:, max(0, cy - r) : cy + r + 1, max(0, cx - r) : cx + r + 1].mean(-1)[:, None]
     win = F.pad(win, (1, 1, 1, 1), mode="replicate")
     kernel = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]], device=stack.device)[None, None]
-    energy = (F.conv2d(win, kernel) ** 2).mean((1, 2, 3)).clamp(min=1e-12).log()
-    k = int(energy.argmax())
-    if 0 < k < n - 1:
-        a, b, c = (float(energy[i]) for i in (k - 1, k, k + 1))
-        curve = a - 2 * b + c
-        k = k + (0.5 * (a - c) / curve if curve < 0 else 0.0)
-    return min(max(k / max(n - 1, 1), 0.0), 1.0)
+    energy = (F.conv2d(win, kernel) ** 2).mean((1, 2, 3)).clamp(min=1e-12).log()  # [N]
+    peak = int(energy.argmax())
+    at = float(peak)
+    if 0 < peak < n - 1:
+        before, top, after = energy[peak - 1 : peak + 2].tolist()
+        curve = before - 2 * top + after
+        if curve < 0:
+            at += 0.5 * (before - after) / curve
+    return at / max(n - 1, 1)

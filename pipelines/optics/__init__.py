@@ -3,18 +3,29 @@
 from ..image.checks import RefocusError
 from ..image.light import decode_srgb, encode_srgb
 from .aperture import SHAPES, aperture_from_image, aperture_kernel, aperture_mask, aperture_points
-from .depth import DEPTH_KINDS, metric_to_relative, relative_to_metric, resize_depth, resolve_kind, to_disparity
-from .focus import focus_at_distance, focus_at_mask, focus_at_point, focus_automatic
-from .lens import Camera, DefocusMap, defocus_from_disparity
+from .depth import (
+    DEPTH_KINDS,
+    METRIC_KINDS,
+    metric_to_relative,
+    relative_to_metric,
+    resize_depth,
+    resolve_kind,
+    to_disparity,
+)
+from .focus import FOCUS_BY, Focused, focus_at_distance, focus_at_mask, focus_at_point, focus_automatic, focus_lens
+from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
 from .show import show_defocus, show_focus, zones
 
 __all__ = [
     "DEPTH_KINDS",
     "EASINGS",
+    "FOCUS_BY",
+    "METRIC_KINDS",
     "SHAPES",
     "Camera",
     "DefocusMap",
+    "Focused",
     "Keyframe",
     "Rack",
     "RefocusError",
@@ -29,6 +40,8 @@ __all__ = [
     "focus_at_mask",
     "focus_at_point",
     "focus_automatic",
+    "focus_lens",
+    "from_1000",
     "metric_to_relative",
     "parse_keyframes",
     "rack_focus",

@@ -108,7 +108,7 @@ def aperture_from_image(image: Tensor, *, rotation: float = 0.0, squeeze: float 
     c, s = math.cos(t), math.sin(t)
     theta = torch.tensor([[[c * sx, -s * sy, 0.0], [s * sx, c * sy, 0.0]]], device=m.device)
     big = F.interpolate(m[None], (max(side, size),) * 2, mode="bilinear", align_corners=False)
-    grid = F.affine_grid(theta, (1, 1, 2 * size, 2 * size), align_corners=False)
+    grid = F.affine_grid(theta, [1, 1, 2 * size, 2 * size], align_corners=False)
     out = F.grid_sample(big, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return F.avg_pool2d(out, 2)[0]
 

@@ -1,4 +1,8 @@
-"""Depth conventions: everything inside works on disparity (larger = nearer), converted once, at the door."""
+"""Depth conventions: everything inside works on disparity, converted once, at the door.
+
+Convention: disparity [B, H, W] is larger where things are nearer; 1/m for the metric kinds, else relative with 1 at
+white. Distances are in metres along the optical axis.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +11,8 @@ from torch import Tensor
 from ..image.checks import RefocusError, check_plane
 
 DEPTH_KINDS = ("auto", "disparity", "inverted", "metres", "inverse_metres")
+# The kinds whose disparity is in 1/m; the others know no scale until someone names the scene's limits.
+METRIC_KINDS = ("metres", "inverse_metres")
 
 # An inverted map does not say how far its black is. One to ten is the span of a room seen from its door.
 INVERTED_NEAR_OVER_FAR = 0.1
@@ -72,7 +78,7 @@ def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
 def relative_to_metric(depth: Tensor, kind: str, near_m: float, far_m: float) -> Tensor:
     """A relative map whose white stands at near_m and whose black at far_m -> disparity [B, H, W] in 1/m.
 
-    kind "disparity": linear in disparity between 1/far_m and 1/near_m; "inverted": linear in depth.
+    kind "disparity": 1/far_m + d (1/near_m - 1/far_m), linear in disparity d; "inverted": linear in depth.
     Raises RefocusError unless 0 < near_m < far_m.
     """
     check_scene(near_m, far_m)
@@ -86,13 +92,14 @@ def metric_to_relative(disparity, kind: str, near_m: float, far_m: float):
     "inverted" is as to_disparity gives it with near_over_far = near_m / far_m. Raises RefocusError unless
     0 < near_m < far_m.
     """
-    if kind not in ("disparity", "inverted"):
+    if kind in METRIC_KINDS:
         return disparity
     check_scene(near_m, far_m)
     return disparity * near_m if kind == "inverted" else (disparity - 1 / far_m) / (1 / near_m - 1 / far_m)
 
 
 def check_scene(near_m: float, far_m: float):
+    """RefocusError unless 0 < near_m < far_m."""
     if not 0 < near_m < far_m:
         raise RefocusError(
             f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "

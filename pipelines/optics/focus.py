@@ -1,29 +1,39 @@
-"""Where the picture is in focus: the disparity of the focal plane from a point, a mask, a distance or by itself."""
+"""Where the lens is focused, and what it makes of the depth there.
+
+Convention: a focus is the disparity of the focal plane, [B], one for each map. A point (x, y) is in 0..1 of the
+picture, x from the left and y from the top; distances are in metres.
+"""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..image.checks import RefocusError, check_image, check_plane, match_batch
+from .depth import METRIC_KINDS, metric_to_relative, relative_to_metric, resize_depth, resolve_kind, to_disparity
+from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 
+FOCUS_BY = ("point", "mask", "distance", "automatic")
 # A single depth pixel is noise; a window of this part of the width is what a finger points at.
 POINT_WINDOW = 0.01
 
 
-def check_point(x: float, y: float):
+def pixel_at(x: float, y: float, height: int, width: int) -> tuple[int, int]:
+    """Point in 0..1 of the picture -> (column, row) of the pixel under it. RefocusError for a point outside."""
     for name, v in (("x", x), ("y", y)):
         if not 0 <= v <= 1:
             raise RefocusError(
                 f"the focus point's {name} is {v:g}, but 0 to 1 is needed (0 = left or top, 1 = right "
                 "or bottom): the point lies outside the picture."
             )
+    return min(int(x * width), width - 1), min(int(y * height), height - 1)
 
 
 def focus_at_point(disparity: Tensor, x: float, y: float) -> Tensor:
     """[B, H, W], x and y in 0..1 of the picture -> [B] disparity: median of a small window about the point."""
-    check_point(x, y)
     b, h, w = disparity.shape
+    cx, cy = pixel_at(x, y, h, w)
     r = int(POINT_WINDOW * w / 2)
-    cx, cy = min(int(x * w), w - 1), min(int(y * h), h - 1)
     win = disparity[:, max(0, cy - r) : cy + r + 1, max(0, cx - r) : cx + r + 1]
     return win.reshape(b, -1).median(dim=1).values
 
@@ -55,6 +65,117 @@ def focus_automatic(disparity: Tensor) -> Tensor:
     80th percentile of disparity over the central third of the width and height.
     """
     b, h, w = disparity.shape
-    mid = disparity[:, h // 3 : max(h // 3 + 1, h - h // 3), w // 3 : max(w // 3 + 1, w - w // 3)].reshape(b, -1)
-    k = max(1, round(0.8 * mid.shape[1]))
-    return mid.kthvalue(k, dim=1).values
+    middle = disparity[:, h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(b, -1)
+    return middle.kthvalue(round(0.8 * middle.shape[1]), dim=1).values
+
+
+@dataclass(frozen=True)
+class Focused:
+    """A lens focused on a scene.
+
+    defocus   DefocusMap [B, H, W], which carries focus, point and strength
+    focus     B disparities of the focal plane
+    picture   [B, H, W, 3]: the picture that was given, else the depth map as grey, nearest white
+    kind      of the disparity that the focus is measured in, never "auto"
+    camera    the physical lens, or None
+    """
+
+    defocus: DefocusMap
+    focus: list[float]
+    picture: Tensor
+    kind: str
+    camera: Camera | None
+
+    def describe(self) -> str:
+        """One line: blur range in pixels, focus disparities, and the limits of sharpness of a camera."""
+        r, focus = self.defocus.radius, self.focus
+        h, w = r.shape[1:]
+        text = [
+            f"blur radius {float(r.min()):.2f} (in front) to {float(r.max()):.2f} (behind) px at {w} x {h}",
+            "focus disparity " + ", ".join(f"{f:.4g}" for f in focus[:4]) + (" ..." if len(focus) > 4 else ""),
+        ]
+        if self.camera and focus[0] > 0:
+            focus_m = 1 / focus[0]
+            near, far = self.camera.near_far_limits(focus_m)
+            text.append(f"focused at {focus_m:.3g} m, sharp from {near:.3g} m to {far:.3g} m")
+        elif self.kind not in METRIC_KINDS:
+            text.append("relative depth: strength is not in metres")
+        return "; ".join(text)
+
+
+def focus_lens(
+    depth: Tensor,
+    kind: str = "auto",
+    *,
+    by: str = "point",
+    point: tuple[float, float] = (0.5, 0.5),
+    mask: Tensor | None = None,
+    metres: float = 2.0,
+    strength: float = 30.0,
+    camera: Camera | None = None,
+    near_m: float = 1.0,
+    far_m: float = 10.0,
+    near_factor: float = 1.0,
+    far_factor: float = 1.0,
+    in_focus_range: float = 0.0,
+    image: Tensor | None = None,
+) -> Focused:
+    """Depth of any kind and size -> the defocus map of a lens that is focused by a point, mask, distance or by itself.
+
+    depth         one map for all frames or one each; kind as in to_disparity
+    by            one of FOCUS_BY: "point" reads `point`, "mask" `mask`, "distance" `metres`
+    strength      without a camera: pixels of a picture 1000 px wide, per unit of disparity
+    camera        a physical lens; its strength is that of the first frame's focus, for the whole clip
+    near_m, far_m where the white and the black of a relative map stand: for a camera and for a distance
+    image         [B, H, W, 3]: sets the size of the maps, and their number if the depth is one map
+
+    The other keywords are those of defocus_from_disparity. Raises RefocusError on wrong input.
+    """
+    kind = resolve_kind(depth, kind)
+    if camera and kind not in METRIC_KINDS:
+        disparity, kind = relative_to_metric(depth, kind, near_m, far_m), "inverse_metres"
+    else:
+        disparity = to_disparity(depth, kind)
+    if image is None:
+        grey = disparity / disparity.amax().clamp(min=1e-6)
+        picture = grey[..., None].expand(-1, -1, -1, 3)
+    else:
+        picture = check_image(image)
+        count = max(disparity.shape[0], picture.shape[0])
+        disparity = match_batch(resize_depth(disparity, *picture.shape[1:3]), count, "depth")
+        picture = match_batch(picture, count, "image", "depth")
+    focus = _focus(disparity, kind, by, point, mask, metres, near_m, far_m)
+    width = disparity.shape[-1]
+    if camera:
+        strength = camera.strength(1 / float(focus[0]) if focus[0] > 0 else float("inf"), width)
+    else:
+        strength = from_1000(strength, width)
+    defocus = defocus_from_disparity(
+        disparity,
+        focus,
+        strength,
+        near_factor=near_factor,
+        far_factor=far_factor,
+        in_focus_range=in_focus_range,
+        focus_point=point if by == "point" else None,
+    )
+    return Focused(defocus, focus.tolist(), picture, kind, camera)
+
+
+def _focus(disparity, kind, by, point, mask, metres, near_m, far_m) -> Tensor:
+    """[B, H, W] -> [B]: the focus that focus_lens's keywords choose."""
+    if by == "point":
+        return focus_at_point(disparity, *point)
+    if by == "automatic":
+        return focus_automatic(disparity)
+    if by == "distance":
+        return metric_to_relative(focus_at_distance(metres, disparity.shape[0]), kind, near_m, far_m)
+    if by != "mask":
+        raise RefocusError(f"focus_by is '{by}', but one of {', '.join(FOCUS_BY)} is needed.")
+    if mask is None:
+        raise RefocusError(
+            "focus_by is mask, but no focus_mask is connected: connect a mask that is white on the "
+            "subject, or focus by point."
+        )
+    mask = resize_depth(check_plane(mask, "focus_mask"), *disparity.shape[1:])
+    return focus_at_mask(disparity, match_batch(mask, disparity.shape[0], "focus_mask", "depth"))

@@ -1,13 +1,28 @@
-"""The lens: a thin lens's camera, and the defocus map that it makes of disparity."""
+"""A thin lens and the defocus map that it makes of disparity.
 
-from dataclasses import dataclass
+    radius = strength * (focus_disparity - disparity)
+
+Convention: the radius is that of the circle of confusion, in pixels of the picture it belongs to; positive behind
+the focal plane, negative in front of it. Disparity is 1/m where depth is metric, else relative; larger is nearer.
+Strength (the papers' K) is in pixels per unit of disparity; a widget gives it in pixels of a picture 1000 px wide.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_finite, check_plane
+from ..image.checks import RefocusError, check_finite, check_plane, match_batch
+from .depth import resize_depth
 
-# A physical thin lens.
+
+def from_1000(value, width: int):
+    """value * width / 1000: a blur in pixels of a picture 1000 px wide -> in pixels of one that is `width` px wide.
+
+    The same look at any resolution. value: a number or a tensor.
+    """
+    return value * width / 1000
 
 
 @dataclass(frozen=True)
@@ -27,57 +42,69 @@ class Camera:
             if not v > 0:
                 raise RefocusError(f"{name} is {v}, but a number above 0 is needed.")
 
-    def _focus_mm(self, focus_m: float) -> float:
-        s = focus_m * 1000
-        if not s > self.focal_mm:
-            raise RefocusError(
-                f"focus distance is {focus_m:g} m, but more than the focal length of {self.focal_mm:g} "
-                "mm is needed: no lens focuses nearer than that."
-            )
-        return s
-
     def strength(self, focus_m: float, width_px: int) -> float:
-        """Blur radius in pixels per (1/m) of disparity: f^2 / (2 N) * s / (s - f) * px/mm / 1000, focus s in m.
+        """f^2 / (2 N) * s / (s - f) * px/mm / 1000: blur radius in pixels per 1/m of disparity, focus s.
 
-        The blur disc of a point at z has radius  strength * |1/z - 1/s|  (thin-lens equation, magnification
-        f / (s - f)). focus_m may be infinite. 50 mm, f/2, 3 m, 2000 px over 36 mm gives 35.3.
+        The circle of confusion of a point at distance z has the radius  strength * |1/z - 1/s|  (thin-lens
+        equation). focus_m in metres, may be infinite. 50 mm, f/2, 3 m, 2000 px over 36 mm gives 35.3. Raises
+        RefocusError when focus_m is not beyond the focal length.
         """
-        s, f = self._focus_mm(focus_m), self.focal_mm
-        extension = 1.0 if s == float("inf") else s / (s - f)
-        return f * f / (2 * self.f_number) * extension * (width_px / self.sensor_mm) / 1000
+        f = self.focal_mm
+        return f * f / (2 * self.f_number) * self._extension(focus_m) * (width_px / self.sensor_mm) / 1000
 
     def near_far_limits(self, focus_m: float, coc_mm: float | None = None) -> tuple[float, float]:
-        """(near, far) distance in m between which the blur disc's DIAMETER stays under coc_mm on the sensor.
+        """1 / (1/s + t), 1 / (1/s - t) with t = c N (s - f) / (f^2 s): (near, far) limit of sharpness in metres.
 
-        coc_mm defaults to sensor width / 1500, a common print criterion. far may be infinite.
+        Between them the DIAMETER of the circle of confusion stays under c = coc_mm on the sensor; None is the
+        sensor's width / 1500, a common print criterion. far may be infinite. Raises RefocusError as strength does.
         """
         coc = self.sensor_mm / 1500 if coc_mm is None else coc_mm
         if not coc > 0:
             raise RefocusError(f"coc_mm is {coc}, but a number above 0 is needed.")
-        s, f = self._focus_mm(focus_m), self.focal_mm
-        extension = 1.0 if s == float("inf") else s / (s - f)
-        slack = coc / (f * f / self.f_number * extension) * 1000  # allowed |1/z - 1/s| in 1/m
-        d = 0.0 if s == float("inf") else 1 / focus_m
-        return 1 / (d + slack), (1 / (d - slack) if d > slack else float("inf"))
+        f = self.focal_mm
+        tolerance = coc / (f * f / self.f_number * self._extension(focus_m)) * 1000  # of disparity, in 1/m
+        disparity = 1 / focus_m
+        far = 1 / (disparity - tolerance) if disparity > tolerance else math.inf
+        return 1 / (disparity + tolerance), far
 
-
-# The defocus map: how far each pixel's light spreads, and on which side of the focal plane it lies.
+    def _extension(self, focus_m: float) -> float:
+        """s / (s - f): how much longer than f the way from lens to sensor is; 1 when focused at infinity."""
+        s, f = focus_m * 1000, self.focal_mm
+        if not s > f:
+            raise RefocusError(
+                f"focus distance is {focus_m:g} m, but more than the focal length of {f:g} "
+                "mm is needed: no lens focuses nearer than that."
+            )
+        return 1.0 if s == math.inf else s / (s - f)
 
 
 @dataclass(frozen=True)
 class DefocusMap:
-    """Signed blur RADIUS of the circle of confusion.
+    """Signed blur RADIUS of the circle of confusion, and the focus that it came from, where that is known.
 
-    radius: float32 [B, H, W], pixels of the image it belongs to; positive = behind the focal plane, negative = in
-    front, 0 = in focus. At equal position the smaller radius is the nearer surface. Raises RefocusError if the
-    shape is another or a value is not finite.
+    radius           float32 [B, H, W], pixels; positive = behind the focal plane, negative = in front, 0 = in focus.
+                     At one position the smaller radius belongs to the nearer surface.
+    focus_disparity  [B], or None: disparity of the focal plane, in the unit of the depth map.
+    focus_point      (x, y) in 0..1 of the picture, or None: the point that was chosen.
+    strength         [B], or None: blur radius in pixels per unit of disparity, at this map's width.
+
+    focus_disparity and strength of one value serve all maps. Raises RefocusError if a shape is another, or a radius
+    is not finite.
     """
 
     radius: Tensor
+    focus_disparity: Tensor | None = field(default=None, kw_only=True)
+    focus_point: tuple[float, float] | None = field(default=None, kw_only=True)
+    strength: Tensor | None = field(default=None, kw_only=True)
 
     def __post_init__(self):
-        r = check_plane(self.radius, "defocus map")
-        object.__setattr__(self, "radius", check_finite(r, "defocus map"))
+        r = check_finite(check_plane(self.radius, "defocus map"), "defocus map")
+        object.__setattr__(self, "radius", r)
+        for name in ("focus_disparity", "strength"):
+            v = getattr(self, name)
+            if v is not None:
+                v = torch.as_tensor(v, dtype=r.dtype, device=r.device).reshape(-1)
+                object.__setattr__(self, name, match_batch(v, r.shape[0], name, "defocus map"))
 
     @property
     def max_radius(self) -> float:
@@ -86,11 +113,11 @@ class DefocusMap:
 
     def scaled_to(self, height: int, width: int) -> "DefocusMap":
         """The same blur on the picture at another resolution: a radius is in pixels, so it scales with the width."""
-        from .depth import resize_depth
-
         if self.radius.shape[-2:] == (height, width):
             return self
-        return DefocusMap(resize_depth(self.radius, height, width) * (width / self.radius.shape[-1]))
+        scale = width / self.radius.shape[-1]
+        strength = None if self.strength is None else self.strength * scale
+        return replace(self, radius=resize_depth(self.radius, height, width) * scale, strength=strength)
 
 
 def defocus_from_disparity(
@@ -101,13 +128,18 @@ def defocus_from_disparity(
     near_factor: float = 1.0,
     far_factor: float = 1.0,
     in_focus_range: float = 0.0,
+    focus_point: tuple[float, float] | None = None,
 ) -> DefocusMap:
     """radius = strength * (focus_disparity - disparity): thin-lens blur is linear in disparity.
 
-    disparity [B, H, W]; focus_disparity a number or [B]; strength >= 0 in pixels per unit of disparity (the papers'
-    K). in_focus_range: width, in disparity, of the slab about the focal plane that stays sharp. near_factor and
-    far_factor scale the blur in front of and behind the plane. Source: Genfocus (arXiv 2512.16923), K |d - d_f|;
-    the sign is kept here.
+    disparity        [B, H, W]
+    focus_disparity  a number or [B]
+    strength         >= 0, in pixels per unit of disparity (the papers' K)
+    near_factor, far_factor  >= 0, multiply the blur in front of and behind the focal plane
+    in_focus_range   >= 0, width in disparity of the slab about the focal plane that stays sharp
+    focus_point      (x, y) in 0..1 that chose the focus, to be kept with the map
+
+    Raises RefocusError on a negative number. Source: Genfocus (arXiv 2512.16923), K |d - d_f|; the sign is kept here.
     """
     d = check_plane(disparity, "disparity")
     for name, v in (
@@ -118,9 +150,14 @@ def defocus_from_disparity(
     ):
         if not v >= 0:
             raise RefocusError(f"{name} is {v}, but 0 or more is needed: 0 means no blur.")
-    focus = torch.as_tensor(focus_disparity, dtype=d.dtype, device=d.device).reshape(-1, 1, 1)
-    behind = focus - d
+    focus = torch.as_tensor(focus_disparity, dtype=d.dtype, device=d.device).reshape(-1)
+    behind = focus[:, None, None] - d  # [B, H, W]
     if in_focus_range:
         behind = behind.sign() * (behind.abs() - in_focus_range / 2).clamp(min=0)
     factor = torch.where(behind < 0, near_factor, far_factor)
-    return DefocusMap(strength * factor * behind)
+    return DefocusMap(
+        strength * factor * behind,
+        focus_disparity=focus,
+        focus_point=focus_point,
+        strength=torch.as_tensor(strength, dtype=d.dtype),
+    )

@@ -1,8 +1,14 @@
-"""Rack focus: the focal plane and the strength of the blur move from keyframe to keyframe."""
+"""Rack focus: focus and strength run from keyframe to keyframe, and every frame gets its defocus map.
+
+    value(t) = a + (b - a) * easing((t - start) / (end - start))        between two keyframes (start, a) and (end, b)
+
+Convention: frames count from 0. Focus runs in DISPARITY, as the ring of a lens runs in dioptres. Strength is in
+pixels of a picture 1000 px wide, per unit of disparity. A point (x, y) is in 0..1, from the left and from the top.
+"""
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,14 +16,23 @@ from torch import Tensor
 from ..image.checks import RefocusError, check_plane
 from .depth import check_scene, metric_to_relative, resize_depth, resolve_kind, to_disparity
 from .focus import focus_at_point
-from .lens import DefocusMap, defocus_from_disparity
+from .lens import DefocusMap, defocus_from_disparity, from_1000
 
-# Keyframes of a focus pull, read from text.
+MAX_FRAMES = 9999
+# How the way between two keyframes is spread over time: 0..1 -> 0..1.
+EASINGS: dict[str, Callable[[float], float]] = {
+    "linear": lambda t: t,
+    "ease_in": lambda t: t * t,
+    "ease_out": lambda t: t * (2 - t),
+    "ease_in_out": lambda t: t * t * (3 - 2 * t),
+    "hold": lambda t: 0.0 if t < 1 else 1.0,
+}
 
+# A keyframe as text, without its spaces.
 FORM = "'frame: x, y' with x and y in 0..1, or 'frame: 2.5m', and 'strength=40' behind it if wanted"
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
 _LINE = re.compile(rf"(\d+):(?:{_NUMBER},{_NUMBER}|{_NUMBER}m)(?:,?strength={_NUMBER})?", re.ASCII)
-# Enough to find the line by; a message is one sentence, however long the text.
+# A message is one sentence, however long the text: enough of it to find the line by.
 SHOWN_CHARACTERS, SHOWN_LINES = 30, 3
 
 
@@ -25,7 +40,7 @@ SHOWN_CHARACTERS, SHOWN_LINES = 30, 3
 class Keyframe:
     """Focus at one frame (from 0): a point (x, y) in 0..1 of the picture, or else a distance in metres.
 
-    strength: as in RefocusLens, pixels of a picture 1000 px wide; None = not named here.
+    strength: None = the keyframe does not name one.
     """
 
     frame: int
@@ -35,23 +50,24 @@ class Keyframe:
 
 
 def parse_keyframes(text: str) -> list[Keyframe]:
-    """ "0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m" -> keyframes in order of their frames.
+    """Text such as "0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m" -> keyframes in order of their frames.
 
     One keyframe to a line, or several with ';' between them; spaces are free; '#' starts a comment, which ends with
     its line. Raises RefocusError that names every line which cannot be read (the first few of many), a frame that
     comes twice, or a text without any keyframe.
     """
-    found, wrong = {}, []
+    found: dict[int, Keyframe] = {}
+    wrong = []
     for number, line in enumerate(text.splitlines(), 1):
         for part in filter(None, map(str.strip, line.partition("#")[0].split(";"))):
-            key, why = _read(part)
-            if why is None and key.frame in found:
-                why = f"frame {key.frame} again"
-            if why is None:
+            try:
+                key = _read(part)
+                if key.frame in found:
+                    raise ValueError(f"frame {key.frame} again")
                 found[key.frame] = key
-            else:
+            except ValueError as why:
                 short = part if len(part) <= SHOWN_CHARACTERS else part[: SHOWN_CHARACTERS - 3] + "..."
-                wrong.append(f"line {number} reads '{short}'{why and f' ({why})'}")
+                wrong.append(f"line {number} reads '{short}'" + (f" ({why})" if str(why) else ""))
     if wrong:
         more = f" and {len(wrong) - SHOWN_LINES} more" if len(wrong) > SHOWN_LINES else ""
         raise RefocusError(f"keyframes {', '.join(wrong[:SHOWN_LINES])}{more}, but each must be {FORM}.")
@@ -60,40 +76,41 @@ def parse_keyframes(text: str) -> list[Keyframe]:
     return [found[frame] for frame in sorted(found)]
 
 
-def _read(part: str) -> tuple[Keyframe | None, str | None]:
-    """(keyframe, None), or (None, why not); "" where the form itself is wrong."""
+def _read(part: str) -> Keyframe:
+    """One keyframe. ValueError says why it cannot be one; nothing where its form is another."""
     match = _LINE.fullmatch(re.sub(r"\s", "", part).lower())
     if not match:
-        return None, ""
-    frame, *numbers = match.groups()
-    x, y, metres, strength = (None if n is None else float(n) for n in numbers)
-    if metres is None and not (0 <= x <= 1 and 0 <= y <= 1):
-        return None, "outside the picture"
-    if metres is not None and not metres > 0:
-        return None, "a distance must be above 0"
-    if strength is not None and not strength >= 0:
-        return None, "strength must be 0 or more"
-    return Keyframe(int(frame), None if metres is not None else (x, y), metres, strength), None
-
-
-# How the way from one keyframe to the next is spread over time; t and the result run from 0 to 1.
-EASINGS: dict[str, Callable[[float], float]] = {
-    "linear": lambda t: t,
-    "ease_in": lambda t: t * t,
-    "ease_out": lambda t: t * (2 - t),
-    "ease_in_out": lambda t: t * t * (3 - 2 * t),
-    "hold": lambda t: 0.0 if t < 1 else 1.0,
-}
-MAX_FRAMES = 9999
+        raise ValueError
+    frame, x, y, metres, strength = match.groups()
+    if metres is None:
+        key = Keyframe(int(frame), point=(float(x), float(y)))
+        if not all(0 <= v <= 1 for v in (float(x), float(y))):
+            raise ValueError("outside the picture")
+    else:
+        key = Keyframe(int(frame), metres=float(metres))
+        if not float(metres) > 0:
+            raise ValueError("a distance must be above 0")
+    if strength is None:
+        return key
+    if not float(strength) >= 0:
+        raise ValueError("strength must be 0 or more")
+    return replace(key, strength=float(strength))
 
 
 @dataclass(frozen=True)
 class Rack:
-    """defocus: radius [N, H, W]; focus and strength: N numbers, disparity and pixels of a picture 1000 px wide."""
+    """A focus pull of N frames: defocus [N, H, W]; focus and strength, N numbers each, as the keyframes gave them."""
 
     defocus: DefocusMap
     focus: list[float]
     strength: list[float]
+
+    def describe(self) -> str:
+        """A line for each frame: its focus disparity and its strength."""
+        return "\n".join(
+            f"frame {i}: focus disparity {focus:.4g}, strength {k:g}"
+            for i, (focus, k) in enumerate(zip(self.focus, self.strength, strict=True))
+        )
 
 
 def curve(keys: Sequence[tuple[int, float]], frames: int, easing: str = "linear") -> list[float]:
@@ -130,39 +147,41 @@ def rack_focus(
     in_focus_range: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Rack:
-    """Depth of a still or a clip, and keyframes -> one defocus map for each frame.
+    """Keyframes, and the depth of a still or a clip -> one defocus map for each frame.
 
     depth       1 map for all frames, or one for each frame of a clip; kind as in to_disparity, never normalised.
-    keyframes   as from parse_keyframes: rising frames. A point is read in its own frame's map of a clip. Focus moves
-                in DISPARITY, as the ring of a lens moves in dioptres; strength moves with the same easing between the
-                keyframes that name it, from `strength` at the first keyframe if that one does not.
-    strength    blur radius in pixels of a picture 1000 px wide, per unit of disparity.
+    keyframes   as from parse_keyframes: rising frames. A point is read in its own frame's map of a clip. Strength
+                runs with the same easing between the keyframes that name it.
+    strength    that of the first keyframe, unless it names one.
     frames      length of the result; 0 = that of the clip, else up to the last keyframe. A clip sets it alone.
     size        (height, width) of the maps; None = that of the depth.
     clip        frames of the picture they are for; above 1 it is a clip as well.
-    near_m, far_m  where the white and the black of a relative map stand, in metres: needed by distances, and the
-                scale of kind "inverted". The other keywords go to defocus_from_disparity.
+    near_m, far_m  metres at which the white and the black of a relative map stand: needed by distances, and the
+                scale of kind "inverted".
+    progress    progress(done, total) after every frame; what it raises passes through.
 
-    Holds N maps of float32 beside its input. Raises RefocusError on wrong input.
+    The other keywords are those of defocus_from_disparity. Holds N maps of float32 beside its input. Raises
+    RefocusError on wrong input.
     """
     maps = _maps(depth)
     count = _count(maps.shape[0], clip, frames, keyframes)
-    if kind == "auto":  # once for the whole clip: what a map holds cannot change from frame to frame
-        kind = "metres" if any(resolve_kind(m[None], kind) == "metres" for m in maps) else "disparity"
+    kind = _kind(maps, kind)
     scale = {}
     if kind == "inverted":
         check_scene(near_m, far_m)
         scale["near_over_far"] = near_m / far_m
     h, w = size or check_plane(maps[:1], "depth").shape[1:]
 
-    def disparity(frame: int) -> Tensor:
+    def disparity(frame: int) -> Tensor:  # [1, h, w]
         one = maps[frame : frame + 1] if maps.shape[0] > 1 else maps
         return resize_depth(to_disparity(one, kind, **scale), h, w)
 
     def read(key: Keyframe) -> float:
-        if key.point is None:
+        if key.point is not None:
+            return float(focus_at_point(disparity(key.frame), *key.point))
+        if key.metres is not None:
             return metric_to_relative(1 / key.metres, kind, near_m, far_m)
-        return float(focus_at_point(disparity(key.frame), *key.point))
+        raise RefocusError(f"the keyframe at frame {key.frame} names neither a point nor a distance: give one.")
 
     focus = curve([(key.frame, read(key)) for key in keyframes], count, easing)
     named = [(key.frame, key.strength) for key in keyframes if key.strength is not None]
@@ -172,18 +191,25 @@ def rack_focus(
     still = disparity(0) if maps.shape[0] == 1 else None
     radius = torch.empty((count, h, w), device=maps.device)
     for i in range(count):
-        one = defocus_from_disparity(
+        radius[i] = defocus_from_disparity(
             disparity(i) if still is None else still,
             focus[i],
-            strengths[i] * w / 1000,
+            from_1000(strengths[i], w),
             near_factor=near_factor,
             far_factor=far_factor,
             in_focus_range=in_focus_range,
-        )
-        radius[i] = one.radius[0]
+        ).radius[0]
         if progress is not None:
             progress(i + 1, count)
-    return Rack(DefocusMap(radius), focus, strengths)
+    defocus = DefocusMap(radius, focus_disparity=torch.tensor(focus), strength=from_1000(torch.tensor(strengths), w))
+    return Rack(defocus, focus, strengths)
+
+
+def _kind(maps: Tensor, kind: str) -> str:
+    """ "auto" resolved once for the whole clip: what a map holds cannot change from frame to frame."""
+    if kind != "auto":
+        return kind
+    return "metres" if any(resolve_kind(one[None], kind) == "metres" for one in maps) else "disparity"
 
 
 def _maps(depth) -> Tensor:
@@ -194,6 +220,7 @@ def _maps(depth) -> Tensor:
 
 
 def _count(maps: int, clip: int, frames: int, keyframes: Sequence[Keyframe]) -> int:
+    """The number of frames that depth maps, pictures, the widget and the keyframes agree on."""
     if min(maps, clip) > 1 and maps != clip:
         raise RefocusError(
             f"depth has {maps} frames and image has {clip}, but both must have one length: give one "

@@ -1,7 +1,5 @@
 """The Genfocus workflows as they are shipped, in a real host with tiny models in place of the files they name."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +8,7 @@ from rackfocus.dev.workflows.convert import NEVER, load, to_prompt
 from rackfocus.dev.workflows.drawing import draw
 from rackfocus.dev.workflows.genfocus import GENFOCUS
 from rackfocus.tests.host.graphs import picture
+from rackfocus.weights.manifest import weight_files
 
 SIZE = (90, 65)  # sides that are not in whole tokens
 LOADERS = {"UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}  # what TinyGenfocusModels gives in their place
@@ -112,8 +111,7 @@ def test_generate_deblur_enlarge_refocus(root, client):
 @pytest.mark.parametrize("name", GENFOCUS)
 def test_every_file_a_loader_names_is_in_the_manifest(root, name):
     """A name that the manifest does not know would leave the page with nothing to offer for a missing file."""
-    files = json.loads((root / "weights_manifest.json").read_text(encoding="utf-8"))["files"]
-    known = {f["path"]: {"name": f["path"], "url": f["url"], "directory": f["folder"]} for f in files}
+    known = {f.path: {"name": f.path, "url": f.url, "directory": f.folder} for f in weight_files()}
     used = set()
     for node in read(root, name)["nodes"]:
         named = [v for v in node["widgets_values"] if str(v).endswith(".safetensors")]

@@ -6,13 +6,10 @@ import torch
 
 from rackfocus.nodes import NODES
 from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.tests.pictures import random
 
 BY_ID = {n.GET_SCHEMA().node_id: n for n in NODES}
 H, W = 48, 64
-
-
-def random(*shape, seed=0):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @cache

@@ -1,6 +1,10 @@
-"""The nodes of the learn2refocus engine, on the golden data's tiny SVD in the host's own classes."""
+"""The nodes of the learn2refocus engine, on the golden data's tiny SVD in the host's own classes.
 
-import shutil
+One photo goes through the host's sampler and the VAE; elsewhere stand-ins note what they are given and answer at once.
+tests/parity holds sampler and VAE to the published inference.
+"""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,74 +13,51 @@ from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 import comfy.model_management as mm  # noqa: E402
+import comfy.sample  # noqa: E402
 import comfy.utils  # noqa: E402
-import folder_paths  # noqa: E402
 import latent_preview  # noqa: E402
 
-from rackfocus.dev.tiny.svd import GOLDEN, tiny_clip_vision, tiny_vae, use_tiny_svd  # noqa: E402
 from rackfocus.nodes.learn2refocus.nodes import RefocusPositionSweep  # noqa: E402
-from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.nodes.stack import FocalStackGenerate  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
-from rackfocus.pipelines.learn2refocus import resize  # noqa: E402
-from rackfocus.pipelines.optical import render_bokeh  # noqa: E402
-from rackfocus.pipelines.optics import DefocusMap  # noqa: E402
+from rackfocus.pipelines.learn2refocus import clip_pixels, resize  # noqa: E402
+from rackfocus.pipelines.learn2refocus.finish import finish  # noqa: E402
+from rackfocus.pipelines.learn2refocus.sampling import sigmas  # noqa: E402
+from rackfocus.tests.pictures import random  # noqa: E402
 
 WIDGETS = {"frames": 9, "strength": 30.0, "depth_kind": "auto", "quality": "fast", "highlights": 8.0}
-FAST = {"steps": 1, "seed": 5, "input_position": "4", "max_megapixels": 0.005}
-
-
-def random(*shape, seed=0):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-PHOTO = random(1, 75, 133, 3)
-
-
-@pytest.fixture(scope="module")
-def unets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("diffusion_models")
-    shutil.copy(GOLDEN / "unet.safetensors", folder / "unet.safetensors")
-    shutil.copy(GOLDEN / "vae.safetensors", folder / "vae.safetensors")
-    use_tiny_svd()
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def folders(monkeypatch, unets):
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusion_models", ([str(unets)], {".safetensors"}))
-    folder_paths.filename_list_cache.pop("diffusion_models", None)
-    yield
-    folder_paths.filename_list_cache.pop("diffusion_models", None)
-
-
-@pytest.fixture(autouse=True)
-def no_grad():
-    with torch.inference_mode():
-        yield
-
-
-@pytest.fixture(scope="module")
-def base(unets):
-    return {"clip_vision": tiny_clip_vision(), "vae": tiny_vae()}
+FAST = {"steps": 1, "guidance": 1.0, "seed": 5, "input_position": "4", "max_megapixels": 0.005}
+SIZE = (75, 133)
 
 
 @pytest.fixture
-def load(base):
-    def load(**changes):
-        return LoadRefocusModel.execute(
-            "learn2refocus", **{"refocus_unet": "unet.safetensors", **base, **changes}
-        ).args[0]
-
-    return load
+def photo():
+    return random(1, *SIZE, 3)
 
 
 @pytest.fixture
-def model(load):
-    return load()
+def sampled(monkeypatch, model):
+    """A note for each stack of what the host's sampler is given. The answer is a mixture of all that; the VAE only
+    enlarges it, and tells frames that are decoded together by their brightness."""
+    notes = []
+
+    def sample_custom(model, noise, cfg, sampler, sigmas, positive, negative, latent_image, *, callback, seed, **_):
+        (embed, options), (no_embed, no_options) = positive[0], negative[0]
+        frames = options["concat_latent_image"]
+        for step in range(len(sigmas) - 1):
+            callback(step, noise, noise, len(sigmas) - 1)
+        notes.append(SimpleNamespace(**locals()))
+        return 0.1 * noise + frames + embed.mean() + 0.1 * cfg + 0.1 * len(sigmas) + latent_image
+
+    def decode(z):
+        return (0.4 + 0.1 * z[:, :4] + 0.01 * len(z)).movedim(1, -1).repeat_interleave(2, 1).repeat_interleave(2, 2)
+
+    monkeypatch.setattr(comfy.sample, "sample_custom", sample_custom)
+    monkeypatch.setattr(model.models.vae, "decode", decode)
+    return notes
 
 
-def stacks(model, image=PHOTO, **inputs):
+def stacks(model, image, **inputs):
     return FocalStackGenerate.execute(image, **{**WIDGETS, **FAST, **inputs}, model=model).args
 
 
@@ -84,17 +65,53 @@ def difference(a, b) -> float:
     return float("inf") if a.shape != b.shape else float((a - b).abs().max())
 
 
-def test_one_photo_becomes_nine_frames_of_its_size(model):
-    (stack,), positions, info = stacks(model)
-    assert stack.shape == (9, 75, 133, 3) and positions == [i / 8 for i in range(9)]
+# FocalStackGenerate
+
+
+def test_one_photo_becomes_nine_frames_of_its_size_and_the_models_stay_as_they_are(model, photo):
+    """Through the host's own sampler."""
+    unet, before = model.models.model, photo.clone()
+    weights, options = {k: v.clone() for k, v in unet.model.state_dict().items()}, str(unet.model_options)
+    (stack,), positions, info = stacks(model, photo, keep_input=True, guidance=1.5)
+    assert stack.shape == (9, *SIZE, 3) and positions == [i / 8 for i in range(9)]
     assert info == "input position 4 (focused at about 10 cm)"
     assert min(difference(a, b) for a, b in zip(stack[1:], stack, strict=False)) > 1e-3
+    assert torch.equal(photo, before)
+    assert all(torch.equal(v, weights[k]) for k, v in unet.model.state_dict().items())
+    assert str(unet.model_options) == options and not unet.patches
 
 
-def test_a_batch_makes_one_stack_each(model):
-    made, _, info = stacks(model, torch.cat([PHOTO, PHOTO.flip(2)]))
-    assert [s.shape for s in made] == [(9, 75, 133, 3)] * 2 and difference(*made) > 0.01
-    assert len(info.splitlines()) == 2
+def test_what_the_sampler_is_given(model, photo, sampled):
+    """The photo's latents at its position, CLIP's embedding, SVD's options; a negative without either; pure noise."""
+    stacks(model, photo, input_position="6", steps=3, guidance=1.25)
+    (given,) = sampled
+    small = resize(photo, 64, 64)
+    latent = model.models.vae.encode(small)
+    assert torch.equal(given.frames[6], latent[0]) and not given.frames[[0, 1, 2, 3, 4, 5, 7, 8]].any()
+    vector = model.models.clip_vision.model(pixel_values=clip_pixels(small))[2]
+    assert given.embed.shape == (1, 1, 16) and torch.allclose(given.embed[0], vector.float(), atol=1e-6)
+    options = {k: v for k, v in given.options.items() if k != "concat_latent_image"}
+    assert options == {"fps": 7, "motion_bucket_id": 0, "augmentation_level": 0.0}
+    assert {k: v for k, v in given.no_options.items() if k != "concat_latent_image"} == options
+    assert not given.no_embed.any() and not given.no_options["concat_latent_image"].any()
+    assert given.noise.shape == given.frames.shape == given.latent_image.shape and not given.latent_image.any()
+    assert torch.equal(given.noise, comfy.sample.prepare_noise(given.frames, 5)) and given.seed == 5
+    assert torch.equal(given.sigmas, sigmas(3)) and given.cfg == 1.25
+
+
+def test_each_photo_of_a_batch_has_its_own_latents_embedding_and_noise(model, photo, sampled):
+    both = torch.cat([photo, photo.flip(2) * 0.5])
+    made, _, info = stacks(model, both, keep_input=True)
+    assert [s.shape for s in made] == [(9, *SIZE, 3)] * 2 and len(info.splitlines()) == 2
+    assert all(torch.equal(stack[4], one) for stack, one in zip(made, both, strict=True))
+    for i in range(2):
+        stacks(model, both[i : i + 1])
+        together, alone = sampled[i], sampled[2 + i]
+        assert torch.equal(together.frames, alone.frames) and torch.equal(together.embed, alone.embed)
+        assert torch.equal(together.noise, alone.noise) == (i == 0)  # as KSampler counts through a batch
+    assert difference(sampled[0].frames, sampled[1].frames) > 0.01
+    assert difference(sampled[0].embed, sampled[1].embed) > 1e-4
+    assert difference(sampled[0].noise, sampled[1].noise) > 1
 
 
 @pytest.mark.parametrize(
@@ -102,9 +119,9 @@ def test_a_batch_makes_one_stack_each(model):
     [
         ("input_position", "5"),
         ("steps", 2),
-        ("guidance", 1.0),
+        ("guidance", 1.5),
         ("seed", 6),
-        ("max_megapixels", 0.5),
+        ("max_megapixels", 0.02),
         ("frame_size", "model"),
         ("decode_chunk", 4),
         ("keep_input", True),
@@ -112,8 +129,20 @@ def test_a_batch_makes_one_stack_each(model):
         ("clip_range", "as trained"),
     ],
 )
-def test_every_widget_has_an_effect(model, name, value):
-    assert difference(stacks(model, **{name: value})[0][0], stacks(model)[0][0]) > 1e-4
+def test_every_widget_has_an_effect(model, photo, sampled, name, value):
+    """The photo has much detail that the frames lack, so that detail shows."""
+    ((before,), *_), ((after,), *_) = stacks(model, photo), stacks(model, photo, **{name: value})
+    assert difference(before, after) > 1e-4
+    told = {"steps": lambda n: torch.equal(n.sigmas, sigmas(2)), "guidance": lambda n: n.cfg == 1.5}
+    told |= {"seed": lambda n: n.seed == 6, "max_megapixels": lambda n: n.noise.shape == (9, 4, 32, 64)}
+    assert told.get(name, lambda n: True)(sampled[1])
+
+
+def test_clip_sees_the_photo_as_released_or_as_trained(model, photo, sampled):
+    for clip_range, corrected in (("as released", False), ("as trained", True)):
+        stacks(model, photo, clip_range=clip_range)
+        pixels = clip_pixels(resize(photo, 64, 64), corrected=corrected)
+        assert torch.allclose(sampled[-1].embed[0], model.models.clip_vision.model(pixel_values=pixels)[2].float())
 
 
 def test_the_published_values_are_the_defaults():
@@ -123,110 +152,136 @@ def test_the_published_values_are_the_defaults():
     assert inputs["detail"] == 0 and inputs["decode_chunk"] == 9
 
 
-def test_what_the_optical_engine_reads_is_left_aside(model):
-    before = stacks(model)[0][0]
-    for change in (
-        {"frames": 3},
-        {"strength": 90.0},
-        {"quality": "best"},
-        {"highlights": 1.0},
-        {"aperture": torch.ones(1, 8, 8)},
-        {"depth": torch.ones(1, 8, 8)},
-    ):
-        assert torch.equal(stacks(model, **change)[0][0], before), change
+def test_what_the_optical_engine_reads_is_left_aside(model, photo, sampled):
+    optical = {"frames": 3, "strength": 90.0, "quality": "best", "highlights": 1.0}
+    masks = {"aperture": torch.ones(1, 8, 8), "depth": torch.ones(1, 8, 8)}
+    assert torch.equal(stacks(model, photo, **optical, **masks)[0][0], stacks(model, photo)[0][0])
 
 
-def test_the_photo_is_kept_bit_for_bit(model):
-    (kept,), (plain,) = stacks(model, keep_input=True)[0], stacks(model)[0]
-    assert torch.equal(kept[4], PHOTO[0]) and not torch.equal(plain[4], PHOTO[0])
-    assert torch.equal(kept[5], plain[5])
+def test_frames_of_either_size_are_finished_as_asked(model, photo, sampled):
+    ((small,), *_), ((large,), *_) = stacks(model, photo, frame_size="model"), stacks(model, photo)
+    assert small.shape == (9, 64, 64, 3) and difference(resize(small, *SIZE), large) == 0
+    ((kept,), *_) = stacks(model, photo, keep_input=True, detail=0.5)
+    assert torch.equal(kept[4], photo[0])
+    assert torch.equal(kept, finish(small, photo, 4, keep_input=True, detail=0.5))
 
 
-def test_the_models_size(model):
-    (small,), (large,) = stacks(model, frame_size="model")[0], stacks(model)[0]
-    assert small.shape == (9, 64, 64, 3)
-    assert difference(resize(small, 75, 133), large) == 0
+def test_decoding_goes_in_chunks_of_as_many_frames_as_asked(model, photo, sampled, monkeypatch):
+    decoded, decode = [], model.models.vae.decode
+    monkeypatch.setattr(model.models.vae, "decode", lambda z: decoded.append(len(z)) or decode(z))
+    for chunk in (9, 4):
+        stacks(model, photo, decode_chunk=chunk)
+    assert decoded == [9, 4, 4, 1]
 
 
 # The automatic position
 
 
-def slope(focus: float):
-    """A photo focused there and its depth in metres, 5 cm to infinity."""
-    dioptres = torch.linspace(0, 20, 133).expand(1, 75, 133)
-    return render_bokeh(PHOTO, DefocusMap(8 * (focus - dioptres) / 20)), torch.where(dioptres > 0, 1 / dioptres, 1e9)
+def texture():
+    """Detail of two sizes: how much of the fine one is left tells where it is sharp."""
+    coarse = resize(random(1, SIZE[0] // 3, SIZE[1] // 3, 3, seed=1), *SIZE)
+    return coarse, random(1, *SIZE, 3)
 
 
-@pytest.mark.parametrize("focus", [2.0, 17.0])
-def test_the_position_is_found_from_depth_in_metres(model, focus):
-    photo, metres = slope(focus)
-    info = stacks(model, photo, input_position="automatic", depth=metres, depth_kind="metres")[2]
-    found = int(info.split()[2])
-    assert abs(found - 8 * (1 - focus / 20)) <= 1
-    by_hand = stacks(model, photo, input_position=str(found))[0][0]
-    assert torch.equal(
-        stacks(model, photo, input_position="automatic", depth=1 / metres, depth_kind="inverse_metres")[0][0], by_hand
-    )
+def focused(focus: float):
+    """A photo whose fine detail fades with the distance to `focus` dioptres, and its depth in metres, 5 cm at right."""
+    dioptres = torch.linspace(0, 20, SIZE[1]).expand(1, *SIZE)
+    coarse, fine = texture()
+    share = 1 / (1 + ((dioptres - focus) / 3) ** 2)[..., None]
+    return (coarse + share * (fine - 0.5)).clamp(0, 1), torch.where(dioptres > 0, 1 / dioptres, 1e9)
 
 
-def test_each_photo_of_a_batch_has_its_own(model):
-    (near, depth), (far, _) = slope(17.0), slope(2.0)
+@pytest.mark.parametrize(("focus", "position"), [(2.5, 7), (17.5, 1)])
+def test_the_position_is_found_from_depth_in_metres(model, sampled, focus, position):
+    photo, metres = focused(focus)
+    for depth, kind in ((metres, "metres"), (1 / metres, "inverse_metres")):
+        info = stacks(model, photo, input_position="automatic", depth=depth, depth_kind=kind)[2]
+        found = int(info.split()[2])
+        assert abs(found - position) <= 1 and sampled[-1].frames[found].any()
+
+
+def test_each_photo_of_a_batch_has_its_own_position(model, sampled):
+    (near, depth), (far, _) = focused(17.5), focused(2.5)
     info = stacks(model, torch.cat([near, far]), input_position="automatic", depth=depth, depth_kind="metres")[2]
-    first, second = (int(line.split()[2]) for line in info.splitlines())
-    assert first < 3 < 6 < second
+    positions = [int(line.split()[2]) for line in info.splitlines()]
+    assert positions[0] < 3 and positions[1] > 5
+    assert [int(n.frames.flatten(1).any(1).nonzero()) for n in sampled] == positions
+    infinity = stacks(model, near, input_position="8")[2]
+    assert infinity == "input position 8 (focused at infinity)"
 
 
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
         ({}, "no depth map is connected"),
-        ({"depth": random(1, 75, 133)}, "is disparity without a scale"),
-        ({"depth": random(1, 75, 133), "depth_kind": "inverted"}, "is inverted without a scale"),
-        ({"depth": random(3, 75, 133) + 1, "depth_kind": "metres"}, "depth has 3 frames and image has 1"),
+        ({"depth": (1, 0)}, "is disparity without a scale"),
+        ({"depth": (1, 0), "depth_kind": "inverted"}, "is inverted without a scale"),
+        ({"depth": (3, 1), "depth_kind": "metres"}, "depth has 3 frames and image has 1"),
     ],
 )
-def test_automatic_says_what_it_needs(model, inputs, said):
+def test_automatic_says_what_it_needs(model, photo, sampled, inputs, said):
+    if "depth" in inputs:
+        frames, low = inputs["depth"]
+        inputs = {**inputs, "depth": random(frames, *SIZE, low=low, high=low + 1)}
     with pytest.raises(RefocusError, match=said) as error:
-        stacks(model, input_position="automatic", **inputs)
-    assert "\n" not in str(error.value)
+        stacks(model, photo, input_position="automatic", **inputs)
+    assert "\n" not in str(error.value) and not sampled
 
 
-# The sweep
-
-WIDE = random(1, 64, 128, 3, seed=1)
+# RefocusPositionSweep
 
 
-def sweep(model, image=WIDE, **inputs):
+def sweep(model, image, **inputs):
     settings = {"steps": 1, "guidance": 1.0, "seed": 5, "max_megapixels": 0.005, "frame_width": 40, **inputs}
     return RefocusPositionSweep.execute(model, image, **settings).args[0]
 
 
-def test_the_sheet_shows_all_nine_starts(model):
-    (sheet,) = sweep(model)
-    high, wide = 20, 40  # 64 x 128 at 40 pixels
-    assert sheet.shape == (1, 9 * high, 9 * wide, 3)
-    cells = sheet[0].unflatten(0, (9, high)).unflatten(2, (9, wide)).movedim(2, 1)  # [row, frame, y, x, 3]
+def test_the_sheet_shows_all_nine_starts(model, sampled):
+    wide = random(1, 64, 128, 3, seed=1)
+    (sheet,) = sweep(model, wide)
+    h, w = 20, 40  # 64 x 128 at 40 pixels
+    assert sheet.shape == (1, 9 * h, 9 * w, 3)
+    cells = sheet[0].unflatten(0, (9, h)).unflatten(2, (9, w)).movedim(2, 1)  # [row, frame, y, x, 3]
     inside = (slice(None), slice(2, -2), slice(2, -2))
-    for position in (0, 8):
-        (stack,) = stacks(model, WIDE, input_position=str(position), guidance=1.0)[0]
-        assert difference(cells[position][inside], resize(stack, high, wide)[inside]) < 1e-4
+    for position in (0, 3, 8):
+        (stack,) = stacks(model, wide, input_position=str(position))[0]
+        assert difference(cells[position][inside], resize(stack, h, w)[inside]) < 1e-4
     white = (cells[:, :, 0] == 1).all(-1).all(-1)
     assert torch.equal(white, torch.eye(9, dtype=torch.bool))
-    for name, value in (("steps", 2), ("guidance", 1.5), ("seed", 6), ("max_megapixels", 0.01), ("frame_width", 41)):
-        assert difference(sweep(model, **{name: value})[0], sheet) > 1e-4, name
+    first = sampled[0].noise
+    assert all(torch.equal(n.noise, first) for n in sampled[:9])  # the starts differ in nothing else
 
 
-def test_the_sweep_needs_this_engine():
+def test_the_sweeps_widgets_reach_the_sampler(model, sampled):
+    class Enough(Exception):
+        pass
+
+    def enough(*_):
+        raise Enough
+
+    given, decode = {"steps": 2, "guidance": 1.5, "seed": 6, "max_megapixels": 0.01}, model.models.vae.decode
+    model.models.vae.decode = enough
+    try:
+        with pytest.raises(Enough):
+            sweep(model, random(1, 64, 128, 3, seed=1), **given)
+    finally:
+        model.models.vae.decode = decode
+    (note,) = sampled
+    assert torch.equal(note.sigmas, sigmas(2)) and (note.cfg, note.seed) == (1.5, 6)
+    assert note.noise.shape == (9, 4, 32, 64) and torch.equal(note.noise, comfy.sample.prepare_noise(note.frames, 6))
+
+
+def test_the_sweep_needs_this_engine(photo):
     from rackfocus.nodes.host import RefocusModel
 
     with pytest.raises(RefocusError, match="engine is optical, but learn2refocus is needed"):
-        sweep(RefocusModel("optical", {}))
+        sweep(RefocusModel("optical", {}), photo)
 
 
 # With the host
 
 
-def test_previews_and_one_bar_for_all_photos(model, monkeypatch):
+def test_previews_and_one_bar_for_all_photos(model, photo, sampled, monkeypatch):
     seen = []
 
     class Bar:
@@ -242,13 +297,13 @@ def test_previews_and_one_bar_for_all_photos(model, monkeypatch):
 
     monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
     monkeypatch.setattr(latent_preview, "get_previewer", lambda device, latent_format: Previewer())
-    stacks(model, torch.cat([PHOTO, PHOTO]), decode_chunk=5, steps=2)
+    stacks(model, torch.cat([photo, photo]), decode_chunk=5, steps=2)
     steps = [("JPEG", (9, 4, 32, 32))] * 2
     assert seen == [(v, 22, p) for v, p in zip((1, 2, 7, 11, 12, 13, 18, 22), (*steps, None, None) * 2, strict=True)]
 
 
-def test_cancel_while_decoding_and_the_next_run_is_as_before(model, monkeypatch):
-    before, decoded = stacks(model)[0][0], []
+def test_cancel_while_decoding_and_the_next_run_is_as_before(model, photo, sampled, monkeypatch):
+    before, decoded = stacks(model, photo)[0][0], []
     vae, decode = model.models.vae, model.models.vae.decode
 
     def watched(z):
@@ -256,53 +311,57 @@ def test_cancel_while_decoding_and_the_next_run_is_as_before(model, monkeypatch)
         mm.interrupt_current_processing()
         return decode(z)
 
-    monkeypatch.setattr(vae, "decode", watched)
-    with pytest.raises(mm.InterruptProcessingException):
-        stacks(model, decode_chunk=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(vae, "decode", watched)
+        with pytest.raises(mm.InterruptProcessingException):
+            stacks(model, photo, decode_chunk=2)
     assert decoded == [2]
-    monkeypatch.undo()
-    assert torch.equal(stacks(model)[0][0], before)
+    assert torch.equal(stacks(model, photo)[0][0], before)
 
 
-def test_the_models_are_not_changed(model):
-    unet = model.models.model
-    before = {k: v.clone() for k, v in unet.model.state_dict().items()}
-    options = str(unet.model_options)
-    stacks(model)
-    assert all(torch.equal(v, before[k]) for k, v in unet.model.state_dict().items())
-    assert str(unet.model_options) == options and not unet.patches
+def test_cancel_is_heard_between_the_blocks_of_a_step(model, photo):
+    """In the host's own sampler: the step is not waited for, and the artist's model keeps no patch."""
+    unet, heard = model.models.model, []
 
+    def blocked(*_):
+        heard.append(1)
+        mm.interrupt_current_processing()
 
-def test_the_input_is_not_written_to(model):
-    photo = PHOTO.clone()
-    stacks(model, photo, keep_input=True)
-    assert torch.equal(photo, PHOTO)
+    hook = unet.model.diffusion_model.input_blocks[1][0].register_forward_hook(blocked)
+    later = unet.model.diffusion_model.out.register_forward_hook(lambda *_: heard.append(2))
+    try:
+        with pytest.raises(mm.InterruptProcessingException):
+            stacks(model, photo)
+    finally:
+        hook.remove()
+        later.remove()
+    assert heard == [1]
+    assert not any(unet.model_options["transformer_options"].get("patches", {}).values())
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("clip", "said"),
     [
-        ({"refocus_unet": "none"}, r"none is chosen in refocus_unet.*diffusion_pytorch_model.*tedlasai/learn2refocus"),
-        ({"refocus_unet": "vae.safetensors"}, r"vae\.safetensors is SVD's VAE, but learn2refocus's UNet"),
-        ({"clip_vision": None}, "no CLIP_VISION is connected"),
-        ({"vae": None}, "no VAE is connected"),
+        ({"projection_dim": 24}, "embeddings of 24 values, but SVD's gives 16"),
+        ({"image_size": 336}, "pictures of 336 pixels a side, but SVD's takes 224"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said(load, changes, said):
+def test_another_clip_vision_is_said(model, load, photo, sampled, clip, said):
+    tower = SimpleNamespace(**{"image_size": 224, **{k: v for k, v in clip.items() if k == "image_size"}})
+    tower.patcher, tower.load_device = model.models.clip_vision.patcher, torch.device("cpu")
+    tower.model = lambda pixel_values: (None, None, torch.zeros(1, clip.get("projection_dim", 16)))
     with pytest.raises(RefocusError, match=said) as error:
-        load(**changes)
+        stacks(load(clip_vision=tower), photo)
     assert "\n" not in str(error.value)
 
 
-def test_missing_is_said_before_anything_runs(unets):
-    check = LoadRefocusModel.validate_inputs
-    assert check(engine="learn2refocus", refocus_unet="unet.safetensors") is True
-    assert check(engine="learn2refocus", refocus_unet=None) is True  # over a link: not known yet
-    assert "no such file" in check(engine="learn2refocus", refocus_unet="gone.safetensors")
-    assert "none is chosen in refocus_unet" in check(engine="learn2refocus")
+def test_another_vae_is_said(model, photo, sampled, monkeypatch):
+    monkeypatch.setattr(model.models.vae, "encode", lambda image: torch.zeros(1, 16, 8, 8))
+    with pytest.raises(RefocusError, match="latents of 16 channels, but SVD's makes 4"):
+        stacks(model, photo)
 
 
-def test_wrong_input_is_one_sentence(model):
-    for image, said in (({"samples": 0}, "latent"), (PHOTO[:0], "empty batch")):
+def test_wrong_input_is_one_sentence(model, photo):
+    for image, said in (({"samples": 0}, "latent"), (photo[:0], "empty batch")):
         with pytest.raises(RefocusError, match=said):
             stacks(model, image)

@@ -24,7 +24,10 @@ class Genfocus:
     def __init__(self, root: Path):
         self.folder = root / "genfocus"
         self.cases = {c["name"]: c for c in json.loads((self.folder / "cases.json").read_text(encoding="utf-8"))}
-        self.tensors = load_file(self.folder / "cases.safetensors")
+
+    @cached_property
+    def tensors(self):
+        return load_file(self.folder / "cases.safetensors")
 
     @cached_property
     def transformer(self):

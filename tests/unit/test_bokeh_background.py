@@ -69,8 +69,10 @@ class Scene:
 
 # (radius of the card, of the wall, dB that the plate is worth): measured 14.4 and 13.1 (best, fast), 16.5 and 9.7,
 # 6.5 and 6.5, 9.3 and 7.4.
-@pytest.mark.parametrize("quality", ["best", "fast"])
-@pytest.mark.parametrize("front, wall, worth", [(-8, 0, 12), (-4, 4, 8), (0, 8, 5.5), (3, 10, 6.5)])
+@pytest.mark.parametrize(
+    "front, wall, worth, quality",
+    [(-8, 0, 12, "best"), (-8, 0, 12, "fast"), (-4, 4, 8, "fast"), (0, 8, 5.5, "fast"), (3, 10, 6.5, "fast")],
+)
 def test_a_clean_plate_brings_the_edge_nearer_to_the_truth(front, wall, worth, quality):
     scene = Scene(front, wall)
     band, rest = scene.score(quality=quality)

@@ -1,4 +1,4 @@
-"""A wire, which a depth map of one ray per pixel shows as dashes, against its photograph by brute force."""
+"""A thin structure, which a depth map of one ray per pixel shows as dashes, against its photograph by brute force."""
 
 import pytest
 import torch
@@ -11,11 +11,11 @@ from rackfocus.pipelines.optical import render_bokeh
 from rackfocus.pipelines.optics import DefocusMap, aperture_mask, aperture_points
 
 H, W, SLOPE = 96, 128, 0.31
-WIRE = torch.tensor([0.8, 0.7, 0.2])
+LINE = torch.tensor([0.8, 0.7, 0.2])
 
 
 def distance(step):
-    """How far each of step x step places in every pixel is from the wire's middle."""
+    """How far each of step x step places in every pixel is from the line's middle."""
     y, x = (torch.arange(H * step) + 0.5) / step, (torch.arange(W * step) + 0.5) / step
     return (y[:, None] - 30 - SLOPE * x[None]).abs() / (1 + SLOPE**2) ** 0.5
 
@@ -26,7 +26,7 @@ def wall():
 
 
 def photograph(cover, front_radius, wall_radius):
-    """Both layers moved for each of 400 points of the lens, the wire over the wall: [H, W, 3]."""
+    """Both layers moved for each of 400 points of the lens, the line over the wall: [H, W, 3]."""
 
     def moved(layer, by):
         theta = torch.tensor([[[1, 0, -2 * by[0] / W], [0, 1, -2 * by[1] / H]]])
@@ -37,7 +37,7 @@ def photograph(cover, front_radius, wall_radius):
     out = torch.zeros(3, H, W)
     for p, weight in zip(points, weights, strict=True):
         a = moved(cover[None], (p * front_radius).tolist())
-        out += weight * (a * WIRE[:, None, None] + (1 - a) * moved(wall(), (p * wall_radius).tolist()))
+        out += weight * (a * LINE[:, None, None] + (1 - a) * moved(wall(), (p * wall_radius).tolist()))
     return out.permute(1, 2, 0)
 
 
@@ -47,7 +47,7 @@ def photograph(cover, front_radius, wall_radius):
 )
 def test_dashes_do_not_become_beads(width, front_radius, wall_radius, asked, over_scatter):
     cover = F.avg_pool2d((distance(8) < width / 2).float()[None], 8)[0]
-    picture = (cover * WIRE[:, None, None] + (1 - cover) * wall()).permute(1, 2, 0)[None]
+    picture = (cover * LINE[:, None, None] + (1 - cover) * wall()).permute(1, 2, 0)[None]
     hit = distance(1) < width / 2
     assert hit.any(0).float().mean() < 0.8 or width > 1  # dashes indeed
     radius = torch.where(hit, float(front_radius), float(wall_radius))[None]

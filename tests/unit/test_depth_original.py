@@ -9,7 +9,7 @@ from safetensors.torch import save, save_file
 
 from rackfocus.dev.tiny import depth as tiny_depth
 from rackfocus.pipelines.depth import estimate_depth, find_models, load_depth_model
-from rackfocus.pipelines.depth.depth_anything import is_original, original_config, renamed
+from rackfocus.pipelines.depth.depth_anything import as_transformers, is_original, original_config
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.weights.manifest import weight_files
 
@@ -93,7 +93,7 @@ def test_public_files_map_to_the_byte_and_every_tensor_is_used(size):
     assert config["backbone_config"]["out_indices"] == TAPPED[size]
     with torch.device("meta"):
         wanted = model_of(config).state_dict()
-    got = renamed(state, set(wanted))
+    got = as_transformers(state, set(wanted))
     assert got.keys() == wanted.keys() and all(got[k].shape == wanted[k].shape for k in wanted)
 
 

@@ -17,15 +17,15 @@ from rackfocus.pipelines.optics import (
     rack_focus,
     to_disparity,
 )
-from rackfocus.pipelines.optics.rack import curve
+from rackfocus.pipelines.optics.rack import MAX_FRAMES, curve
+from rackfocus.tests.pictures import ramp, random, stripes
 
 MOVING = [name for name in EASINGS if name != "hold"]
 H, W = 24, 40
 
 
 def steps(*values):
-    """[1, H, W]: upright stripes of these values, left to right."""
-    return torch.tensor(values).repeat_interleave(W // len(values)).expand(1, H, -1).clone()
+    return stripes(H, W, *values)
 
 
 STILL = steps(0.8, 0.2)
@@ -115,6 +115,16 @@ def test_easings_differ_as_their_names_say():
     assert first < 0.25 and half == 0.5 and last > 0.75
 
 
+@pytest.mark.parametrize(
+    "easing, quarter, half",
+    [("linear", 1 / 4, 1 / 2), ("ease_in", 1 / 16, 1 / 4), ("ease_out", 7 / 16, 3 / 4), ("ease_in_out", 5 / 32, 1 / 2)],
+)
+def test_easings_by_hand(easing, quarter, half):
+    assert curve([(2, 10.0), (6, 30.0)], 8, easing) == pytest.approx(
+        [10, 10, 10, 10 + 20 * quarter, 10 + 20 * half, 10 + 20 * EASINGS[easing](0.75), 30, 30]
+    )
+
+
 def test_hold_jumps_at_the_keyframe():
     assert curve([(0, 1.0), (3, 2.0), (5, 3.0)], 7, "hold") == [1, 1, 1, 2, 2, 3, 3]
 
@@ -167,6 +177,11 @@ def test_a_clip_is_one_kind_of_depth_and_no_frame_is_normalised():
     assert torch.equal(made.defocus.radius[0, :, :20], made.defocus.radius[1, :, :20])
 
 
+def test_a_keyframe_needs_a_point_or_a_distance():
+    with pytest.raises(RefocusError, match="keyframe at frame 2 names neither"):
+        rack_focus(STILL, "disparity", [Keyframe(2)], strength=1.0)
+
+
 def test_the_number_of_frames():
     clip = STILL.repeat(5, 1, 1)
     assert len(rack(f"4: {LEFT}").focus) == 5
@@ -214,6 +229,50 @@ def test_maps_have_the_pictures_size_and_the_same_look():
     assert large.shape == (1, 3 * H, 3 * W) and float(large.min() / small.min()) == pytest.approx(3)
 
 
+@pytest.mark.parametrize("width", [W, 93])
+def test_the_maps_by_hand(width):
+    depth = ramp(H, width, 0.1, 0.9)
+    made = rack("0: 0.0, 0.5 strength=20; 2: 1.0, 0.5 strength=60", depth, easing="linear")
+    for i, (focus, strength) in enumerate(((0.1, 20), (0.5, 40), (0.9, 60))):
+        expected = strength * width / 1000 * (focus - depth[0])
+        assert torch.allclose(made.defocus.radius[i], expected, atol=1e-5)
+    assert made.defocus.focus_disparity.tolist() == pytest.approx([0.1, 0.5, 0.9])
+    assert made.defocus.strength.tolist() == pytest.approx([k * width / 1000 for k in (20, 40, 60)])
+    assert made.defocus.focus_point is None and made.strength == pytest.approx([20, 40, 60])
+
+
+def test_points_are_x_then_y():
+    depth = ramp(H, W, 0.0, 0.4) + torch.linspace(0, 0.5, H)[None, :, None]
+    assert rack("0: 1.0, 0.0", depth).focus == pytest.approx([0.4])
+    assert rack("0: 0.0, 1.0", depth).focus == pytest.approx([0.5])
+
+
+@pytest.mark.parametrize("near, far", [(2.0, 10.0), (1.0, 40.0)])
+def test_an_inverted_map_has_the_scale_of_the_scene(near, far):
+    made = rack("0: 0.1, 0.5", steps(1.0, 0.5, 0.0), "inverted", near_m=near, far_m=far, strength=1000 / W)
+    z = [near, (near + far) / 2, far]
+    assert made.defocus.radius[0, 0, [3, 20, 36]].tolist() == pytest.approx([1 - near / d for d in z], abs=1e-5)
+    with pytest.raises(RefocusError, match="under the far one"):
+        rack("0: 0.1, 0.5", STILL, "inverted", near_m=3, far_m=2)
+
+
+def test_the_text_has_a_line_for_each_frame():
+    made = rack(f"0: {LEFT} strength=10; 2: {RIGHT} strength=25", easing="linear")
+    assert made.describe().splitlines() == [
+        "frame 0: focus disparity 0.8, strength 10",
+        "frame 1: focus disparity 0.5, strength 17.5",
+        "frame 2: focus disparity 0.2, strength 25",
+    ]
+
+
+def test_the_longest_rack():
+    tiny = torch.full((1, 1, 2), 0.5)
+    assert len(rack("9998: 0.5, 0.5", tiny).focus) == MAX_FRAMES == 9999
+    for text, frames in (("9999: 0.5, 0.5", 0), ("0: 0.5, 0.5", 10000), ("0: 0.5, 0.5", -1)):
+        with pytest.raises(RefocusError, match="1 to 9999 are needed"):
+            rack(text, tiny, frames=frames)
+
+
 def test_factors_and_range_are_the_lenss():
     options = {"near_factor": 0.5, "far_factor": 2.0, "in_focus_range": 0.1}
     made = rack("0: 0.5, 0.5", steps(0.9, 0.5, 0.3, 0.1), **options)
@@ -223,8 +282,8 @@ def test_factors_and_range_are_the_lenss():
 
 @pytest.mark.parametrize("easing", MOVING)
 def test_what_stands_still_is_the_same_bit_for_bit(easing):
-    depth = torch.rand(1, H, W, generator=torch.Generator().manual_seed(1))
-    image = torch.rand(1, H, W, 3, generator=torch.Generator().manual_seed(2))
+    depth = random(1, H, W, seed=1)
+    image = random(1, H, W, 3, seed=2)
     made = rack(f"1: {LEFT} strength=120; 2: {LEFT} strength=120; 3: {LEFT}", depth, frames=5, easing=easing)
     assert all(torch.equal(made.defocus.radius[0], r) for r in made.defocus.radius)
     out = render_bokeh(image, made.defocus, quality="fast")
@@ -234,7 +293,7 @@ def test_what_stands_still_is_the_same_bit_for_bit(easing):
 
 
 def test_one_image_with_several_maps_gives_a_frame_each():
-    image = torch.rand(1, H, W, 3, generator=torch.Generator().manual_seed(2))
+    image = random(1, H, W, 3, seed=2)
     made = rack(f"0: {LEFT}; 2: {RIGHT}", strength=150.0)
     out = render_bokeh(image, made.defocus, quality="fast")
     for frame, radius in zip(out, made.defocus.radius, strict=True):

@@ -7,10 +7,7 @@ import torch.nn.functional as F
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.stacking import METHODS, fuse_stack
-
-
-def texture(h, w, seed=0, low=0.2, high=0.8):
-    return low + (high - low) * torch.rand(h, w, 3, generator=torch.Generator().manual_seed(seed))
+from rackfocus.tests.pictures import psnr, random
 
 
 def disc_blur(linear, radius):
@@ -25,9 +22,13 @@ def disc_blur(linear, radius):
     return F.conv2d(x, k, groups=linear.shape[-1])[0].movedim(0, -1)
 
 
-def planes(n=5, h=96, w=160, step=2.0, low=0.2, high=0.8):
+def texture(h, w):
+    return random(h, w, 3, low=0.2, high=0.8)
+
+
+def planes(n=5, h=96, w=160, step=2.0):
     """A scene of n upright strips side by side, strip k in focus in frame k (no occlusion: blurred as one picture)."""
-    sharp = decode_srgb(texture(h, w, low=low, high=high))
+    sharp = decode_srgb(texture(h, w))
     strip = (torch.arange(w) * n // w).expand(h, w)
     frames = []
     for i in range(n):
@@ -36,10 +37,6 @@ def planes(n=5, h=96, w=160, step=2.0, low=0.2, high=0.8):
             out = torch.where((strip == k)[..., None], disc_blur(sharp, abs(i - k) * step), out)
         frames.append(encode_srgb(out))
     return encode_srgb(sharp), strip, torch.stack(frames)
-
-
-def psnr(a, b):
-    return float(-10 * torch.log10((a - b).square().mean()))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -82,9 +79,9 @@ def test_order_rises_with_depth():
 
 
 def test_order_is_found_between_frames():
-    sharp = decode_srgb(texture(64, 64))
+    sharp = decode_srgb(texture(48, 71))
     for at in (1.3, 1.7, 2.0):
-        frames = torch.stack([encode_srgb(disc_blur(sharp, 3 * abs(i - at))) for i in range(5)])
+        frames = torch.stack([encode_srgb(disc_blur(sharp, 3 * abs(i - at))) for i in range(5)])  # at: in focus
         assert abs(float(fuse_stack(frames, method="depth").order.mean()) * 4 - at) < 0.25
 
 
@@ -109,6 +106,11 @@ def test_range_controls_which_frames_take_part(method):
     far = strip == 4
     assert psnr(near.image[0][far], sharp[far]) < psnr(everything.image[0][far], sharp[far]) - 5
     assert near.order.max() <= 0.25 + 1e-6
+    back = fuse_stack(frames, method=method, first=2, last=4)
+    assert back.order.min() >= 0.5 - 1e-6
+    inside = (slice(8, -8), slice(104, 120))  # the fourth strip, away from its neighbours
+    assert torch.allclose(back.order[0][inside], torch.tensor(0.75), atol=0.1)
+    assert torch.allclose(everything.order[0][inside], torch.tensor(0.75), atol=0.1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -150,5 +152,5 @@ def test_wrong_input_is_one_sentence(bad, kwargs, words):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (7, 90)])
 def test_small_and_odd_sizes(method, size):
-    r = fuse_stack(torch.rand(3, *size, 3), method=method)
+    r = fuse_stack(random(3, *size, 3), method=method)
     assert r.image.shape == (1, *size, 3) and torch.isfinite(r.image).all()

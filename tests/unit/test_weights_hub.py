@@ -1,22 +1,25 @@
 """Fetching through the real huggingface_hub from a hub on this machine that breaks off in the middle."""
 
 import hashlib
-import json
 import os
+import random
 import re
-import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-CONTENT = os.urandom(1 << 16) * 576  # 36 MiB: the library writes 10 at a time
+from rackfocus.tests.unit.weight_entries import entry
+from rackfocus.weights.__main__ import main
+
+CONTENT = random.Random(0).randbytes(90_000)
 COMMIT = "c" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One file; the first download sends a third of it and closes the line."""
+    """One file. While the line is bad, a download sends a third of it and one that goes on nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -48,9 +51,8 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self):
         part = self.answer()
-        if self.server.breaks:
-            self.server.breaks -= 1
-            self.wfile.write(part[: len(part) // 3])
+        if self.server.bad_line:
+            self.wfile.write(part[: len(part) // 3] if len(part) == len(CONTENT) else b"")
             self.wfile.flush()
             self.close_connection = True
             self.connection.close()
@@ -64,71 +66,67 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.seen, server.breaks, server.gated = [], 0, False
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server.seen, server.bad_line, server.gated, server.daemon_threads = [], False, False, True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
-
-
-CODE = """
-import sys
-from pathlib import Path
-from rackfocus.weights import manifest as engines
-engines.MANIFEST = Path(sys.argv[1])
-from rackfocus.weights.__main__ import main
-sys.exit(main(["fetch", "genfocus", "--yes", "--models", sys.argv[2]]))
-"""
+    server.socket.close()
 
 
 @pytest.fixture
-def fetch(hub, tmp_path):
-    """Run the command in a process of its own: the address of the hub is read when the library is imported."""
-    file = {
-        "engine": "genfocus",
-        "repository": "some/repo",
-        "path": "one.safetensors",
-        "folder": "loras",
-        "url": None,
-        "revision": COMMIT,
-        "bytes": len(CONTENT),
-        "sha256": hashlib.sha256(CONTENT).hexdigest(),
-        "licence": "Apache-2.0",
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps({"files": [file]}))
-    (tmp_path / "models").mkdir()
-    env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    env |= {
-        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_address[1]}",
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "0",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_XET": "1",
-    }
-    command = [sys.executable, "-c", CODE, str(tmp_path / "manifest.json"), str(tmp_path / "models")]
-    return lambda **more: subprocess.run(command, env=env | more, cwd=tmp_path, capture_output=True, text=True)
+def fetch(hub, manifest, models_root, monkeypatch, tmp_path):
+    """fetch() as python -m rackfocus.weights, with a huggingface_hub imported anew: it reads its settings only then."""
+    manifest(entry(revision=COMMIT, bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest()))
+    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.server_address[1]}")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the library's rest before it tries again
+    before = loaded()
+    for name in before:
+        del sys.modules[name]
+
+    def fetch():
+        from huggingface_hub import constants
+
+        constants.DOWNLOAD_CHUNK_SIZE = 10_000
+        return main(["fetch", "genfocus", "--yes", "--models", str(models_root)])
+
+    yield fetch
+    for name in loaded():
+        del sys.modules[name]
+    sys.modules.update(before)
 
 
-def test_the_library_resumes_and_the_file_is_right(hub, fetch, tmp_path):
-    hub.breaks = 1000  # however often the library itself tries again
-    broken = fetch()
-    assert broken.returncode == 1 and "goes on where it stopped" in broken.stderr, broken.stderr
-    hub.breaks, before = 0, len(hub.seen)
-    done = fetch()
-    assert done.returncode == 0, done.stderr
-    asked = [r for command, _, r in hub.seen[before:] if command == "GET"]
-    assert asked and all(re.match(r"bytes=[1-9]\d*-", r or "") for r in asked)
-    assert (tmp_path / "models" / "loras" / "one.safetensors").read_bytes() == CONTENT
+def loaded() -> dict:
+    return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "huggingface_hub"}
+
+
+def test_the_library_resumes_and_the_file_is_right(hub, fetch, models_root, capsys):
+    """The first try fails, the second goes on where it stopped."""
+    hub.bad_line = True
+    assert fetch() == 1 and "goes on where it stopped" in capsys.readouterr().err
+    hub.bad_line = False
+    before = len(hub.seen)
+    assert fetch() == 0
+    (asked,) = {r for command, _, r in hub.seen[before:] if command == "GET"}
+    assert asked == "bytes=30000-"
+    assert (models_root / "loras" / "one.safetensors").read_bytes() == CONTENT
     assert {path for _, path, _ in hub.seen} == {f"/some/repo/resolve/{COMMIT}/one.safetensors"}
-    assert not [p for p in (tmp_path / "models").rglob("*") if p.is_file() and p.parent.name != "loras"]
+    assert not [p for p in models_root.rglob("*") if p.is_file() and p.parent.name != "loras"]
 
 
-def test_a_gated_file_is_explained(hub, fetch):
+def test_a_gated_file_is_explained(hub, fetch, capsys):
     hub.gated = True
-    refused = fetch()
-    assert refused.returncode == 1 and "some/repo is gated" in refused.stderr and "hf auth login" in refused.stderr
+    assert fetch() == 1
+    said = capsys.readouterr().err
+    assert "some/repo is gated" in said and "hf auth login" in said
 
 
-def test_without_a_network_it_says_so(hub, fetch):
-    refused = fetch(HF_HUB_OFFLINE="1")
-    assert refused.returncode == 1 and "check network and disk" in refused.stderr
-    assert not hub.seen and "Traceback" not in refused.stderr
+def test_without_a_network_it_says_so(hub, fetch, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch() == 1 and "check network and disk" in capsys.readouterr().err
+    assert not hub.seen

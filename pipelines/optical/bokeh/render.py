@@ -1,55 +1,26 @@
 """render_bokeh: a picture and its defocus map, photographed through an aperture."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from ...image.checks import RefocusError, check_image, match_batch, size_of
 from ...image.light import decode_srgb, encode_srgb
+from ...image.progress import Counter
 from ...optics.aperture import check_aperture
 from ...optics.lens import DefocusMap
-from .highlights import HIGHLIGHT_GAIN, add_lights, find_clipped_lights, gather_lights, split_lights
+from .highlights import HIGHLIGHT_GAIN, add_highlights, find_clipped_highlights, gather_highlights, split_highlights
 from .lens import Lens, make_lens
 from .surfaces import Points, build_points, prefilter
 from .tiles import Tile, tiles
 from .views import render_views
 
-# One tile of the picture, photographed.
-
-
-def render_tile(light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, tick) -> Tensor:
-    """light [h, w, 3] linear, radius [h, w] and background of the tile's outer part -> its near part [H, W, 3]."""
-    count = len(lens.points)
-    top, left = tile.near[0] - tile.outer[0], tile.near[2] - tile.outer[2]
-    height, width = tile.near[1] - tile.near[0], tile.near[3] - tile.near[2]
-    near = (slice(top, top + height), slice(left, left + width))
-    if float(radius[near].abs().max()) < 0.5:
-        tick(count - 1)
-        return light[near]
-    scene, lights = split_lights(light, radius)
-    points = build_points(scene, radius, background, (tile.outer[2], tile.outer[0]))
-    points = _prefiltered(points, radius, count).within(left, top, width, height)
-    lights = lights[near].clone()
-    # Beyond its frame the picture is taken to go on, but no light of its edge is taken to.
-    lights[~tile.in_frame(lights.device)] = 0
-    lights = gather_lights(lights, radius[near])
-    seen, open_ = render_views(points, height, width, lens, tile.field, lights, tick)
-    out = seen[..., :3] / seen[..., 3:].clamp(min=1e-6)
-    add_lights(out, lights, open_, lens, tile.field, lambda _: tick(count - 1))
-    return out
-
-
-def _prefiltered(points: Points, radius: Tensor, samples: int) -> Points:
-    h, w = radius.shape
-    smooth = prefilter(points.colour[: h * w].view(h, w, 3), radius, samples).reshape(-1, 3)
-    return Points(points.at, points.radius, torch.cat([smooth, points.colour[h * w :]]), points.coverage)
-
-
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
 SAMPLES = {"best": 256, "fast": 40}
-# A result this near to the input is the input: whatever is in focus stays bit for bit what it was.
+# A result this near to the input (of linear light: of 1 + the input) is the input: what is in focus stays bit for bit.
 SAME = 5e-5
-# Green is in focus; red and blue stay sharp there too and part from it by the full amount at twice that blur.
-_CHANNELS = {True: (((1,), 0.0), ((0, 2), 1.0)), False: (((0, 1, 2), 0.0),)}
+_SHARP = 0.5  # pixels of radius: a disc that stays within its own pixel
 
 
 def render_bokeh(
@@ -68,84 +39,160 @@ def render_bokeh(
 ) -> Tensor:
     """Lens blur by aperture sampling.
 
+        photo(x) = mean over aperture points p of light(y_p),    y_p = the nearest point y with y + radius(y) p = x
+
     image [B, H, W, 3]: sRGB in 0..1, or with linear=True light that may exceed 1; all in focus. defocus: signed blur
     radius in pixels, 1 map or B, resized to the image if need be. aperture: mask [1, S, S] as seen from the front,
-    None = circle. background [1 or B, H, W, 3] in the image's encoding: what stands behind the silhouettes; None
+    None = circle. background [1 or B, H, W, 3] in the image's encoding: what stands behind the depth edges; None
     fills it from around. quality "best" or "fast" (fewer lens points). highlights >= 1: how many times white a small
-    clipped light is taken to be; not used with linear=True. progress(done, total) is called often and may raise to
+    clipped highlight is taken to be; not used with linear=True. progress(done, total) is called often and may raise to
     cancel.
 
-    Character of the lens: cats_eye 0..1, how far the barrel's opening is shifted against the aperture in the
-    picture's corners, in blur radii; spherical -1..1, bright-rimmed discs behind the focal plane and bright-centred
-    ones in front (above 0) or the reverse; chromatic in pixels, how much smaller the blur of red and blue is than
-    green's behind the plane, and larger in front (axial colour: green rims behind, magenta rims in front).
+    Character of the lens: cats_eye 0..1, mechanical vignetting: how far the exit pupil's rim is shifted against the
+    aperture in the picture's corners, in blur radii; spherical -1..1, bright-rimmed discs behind the focal plane and
+    bright-centred ones in front (above 0) or the reverse; chromatic in pixels, longitudinal chromatic aberration: how
+    much smaller the blur of red and blue is than green's behind the plane, and larger in front (green rims behind,
+    magenta rims in front).
 
-    Returns [B, H, W, 3] in the image's encoding; 1 image with B maps gives B pictures.
+    Returns [B, H, W, 3] in the image's encoding; 1 image with B maps gives B pictures, each as if it were alone.
     Pixels that no blur reaches are returned bit for bit.
     Source: distributed ray tracing of a thin lens (Cook, Porter, Carpenter 1984) on a layered depth image (Shade et
-    al. 1998): out(x) = mean over aperture points p of the nearest surface y with y + radius(y) p = x.
+    al. 1998).
     Raises RefocusError on wrong input.
     """
-    image = check_image(image)
-    if not isinstance(defocus, DefocusMap):
-        raise RefocusError(
-            f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
-        )
+    _check_options(quality, highlights, cats_eye, spherical, chromatic)
+    image, radius, background = _check_pictures(image, defocus, background)
+    mask = check_aperture(aperture).to(image.device)
+    camera = _Camera(make_lens(mask, SAMPLES[quality], spherical, cats_eye), chromatic, linear, highlights)
+    plans = [camera.plan(r) for r in radius]
+    counter = Counter(progress, camera.ticks * sum(len(plan) for plan in plans))
+    out = torch.empty_like(image)
+    for i, plan in enumerate(plans):
+        behind = None if background is None else background[i]
+        out[i] = camera.photograph(image[i], radius[i], behind, plan, counter)
+    return out
+
+
+def _check_options(quality: str, highlights: float, cats_eye: float, spherical: float, chromatic: float) -> None:
     if quality not in SAMPLES:
         raise RefocusError(f"quality is '{quality}', but one of {', '.join(SAMPLES)} is needed.")
     if not highlights >= 1:
-        raise RefocusError(f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped lights as they are.")
+        raise RefocusError(
+            f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped highlights as they are."
+        )
     if not 0 <= cats_eye <= 1 or not -1 <= spherical <= 1 or not 0 <= chromatic < 1000:
         raise RefocusError(
             f"cats_eye {cats_eye:g}, spherical {spherical:g}, chromatic {chromatic:g} were given, but "
             "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels."
         )
+
+
+def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor, Tensor | None]:
+    """-> image [B, H, W, 3], radius [B, H, W], background [B, H, W, 3] or None, of one size, batch and device."""
+    image = check_image(image)
+    if not isinstance(defocus, DefocusMap):
+        raise RefocusError(
+            f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
+        )
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape
     radius = match_batch(defocus.scaled_to(h, w).radius.to(image.device), b, "the defocus map")
-    mask = check_aperture(aperture).to(image.device)
-    if background is not None:
-        background = check_image(background, "background")
-        if background.shape[1:3] != (h, w):
-            raise RefocusError(
-                f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
-                "must have one size: scale the background to the image."
-            )
-        background = match_batch(background, b, "the background")
-    lens = make_lens(mask, SAMPLES[quality], spherical, cats_eye)
-    passes = _CHANNELS[chromatic > 0]
-    steps = len(lens.points)
-    reach = [float(r.abs().max()) + chromatic for r in radius]
-    plans = [tiles(h, w, r) for r in reach]
-    total, done = sum(map(len, plans)) * steps * len(passes), 0
-    decode = (lambda x: x) if linear else decode_srgb
-    out = torch.empty_like(image)
-    for i in range(b):
-        if reach[i] < 0.5:
-            out[i] = image[i]
-            done += len(plans[i]) * steps * len(passes)
-            continue
-        lights = None if linear else find_clipped_lights(image[i], highlights)
-        for tile in plans[i]:
-            light, r, source = decode(tile.take(image[i])), tile.take(radius[i]), image[i][tile.inner]
-            if lights is not None:
-                light = lights.recover(light, r, tile)
-            behind = None if background is None else decode(tile.take(background[i]))
-            result = torch.empty_like(source)
-            for channels, share in passes:
-                base = done
+    if background is None:
+        return image, radius, None
+    background = check_image(background, "background")
+    if background.shape[1:3] != (h, w):
+        raise RefocusError(
+            f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
+            "must have one size: scale the background to the image."
+        )
+    return image, radius, match_batch(background, b, "the background")
 
-                def tick(k, base=base):
-                    if progress is not None:
-                        progress(base + k + 1, total)
 
-                shifted = r - chromatic * share * (r / max(2 * chromatic, 1e-6)).abs().clamp(max=1)
-                photo = render_tile(light, shifted, lens, tile, behind, tick)
-                result[..., channels] = tile.crop(photo)[..., channels]
-                done += steps
-            if not linear:
-                result = encode_srgb(result)
-            same = (result - source).abs() <= SAME * (1 + source.abs() * linear)
-            out[i][tile.inner] = torch.where(same, source, result)
-    return out
+@dataclass(frozen=True)
+class _Camera:
+    """A lens with its longitudinal chromatic aberration in pixels, and what its pictures are: linear light or sRGB,
+    and then how many times white a clipped highlight is."""
+
+    lens: Lens
+    chromatic: float
+    linear: bool
+    highlight_gain: float
+
+    @property
+    def ticks(self) -> int:
+        """Of the counter, to a tile: one for each lens point, for each group of channels that is rendered by itself."""
+        return len(self.lens.points) * (2 if self.chromatic > 0 else 1)
+
+    def plan(self, radius: Tensor) -> list[Tile]:
+        """radius [H, W] -> the tiles of its picture."""
+        return tiles(*radius.shape, self._largest(radius))
+
+    def photograph(
+        self, image: Tensor, radius: Tensor, background: Tensor | None, plan: list[Tile], counter: Counter
+    ) -> Tensor:
+        """image and background [H, W, 3] in the picture's encoding, radius [H, W] -> [H, W, 3]."""
+        if self._largest(radius) < _SHARP:
+            counter.to(counter.done + self.ticks * len(plan))
+            return image
+        decode = (lambda x: x) if self.linear else decode_srgb
+        clipped = None if self.linear else find_clipped_highlights(image, self.highlight_gain)
+        out = torch.empty_like(image)
+        for tile in plan:
+            light, r = decode(tile.take(image)), tile.take(radius)
+            if clipped is not None:
+                light = clipped.recover(light, r, tile)
+            behind = None if background is None else decode(tile.take(background))
+            core = tile.core.within(tile.picture)
+            source, photo = image[core], torch.empty_like(image[core])
+            for channels, r_channels in radius_of_channels(r, self.chromatic):
+                photo[..., channels] = render_tile(light, r_channels, self.lens, tile, behind, counter)[..., channels]
+            tolerance = SAME * (1 + source.abs()) if self.linear else SAME
+            photo = photo if self.linear else encode_srgb(photo)
+            out[core] = torch.where((photo - source).abs() <= tolerance, source, photo)
+        return out
+
+    def _largest(self, radius: Tensor) -> float:
+        return float(radius.abs().max()) + self.chromatic
+
+
+def radius_of_channels(radius: Tensor, chromatic: float) -> list[tuple[tuple[int, ...], Tensor]]:
+    """Longitudinal chromatic aberration: the blur radius of each group of channels that is focused alike.
+
+        red, blue:  radius - chromatic * min(|radius| / (2 chromatic), 1)        green:  radius
+
+    so that they stay sharp where green is, and part from it by `chromatic` pixels from twice that blur on.
+    """
+    if not chromatic > 0:
+        return [((0, 1, 2), radius)]
+    share = (radius / max(2 * chromatic, 1e-6)).abs().clamp(max=1)
+    return [((1,), radius), ((0, 2), radius - chromatic * share)]
+
+
+def render_tile(
+    light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, counter: Counter
+) -> Tensor:
+    """light [h, w, 3] linear, radius [h, w] and background over the tile's `known` window -> its core [H, W, 3]."""
+    done, samples = counter.done + len(lens.points), len(lens.points)
+    seen, core = tile.seen.within(tile.known), tile.core.within(tile.seen)
+    if float(radius[seen].abs().max()) < _SHARP:
+        counter.to(done)
+        return light[seen][core]
+    scene, shining = split_highlights(light, radius)
+    points = build_points(scene, radius, background, (tile.known.left, tile.known.top))
+    points = _prefiltered(points, radius, samples).within(*seen)
+    # Beyond its frame the picture is taken to go on, but no highlight of its edge is taken to.
+    shining = shining[seen] * tile.in_frame(light.device)[..., None]
+    highlights = gather_highlights(shining, radius[seen])
+    exposed, visible = render_views(points, tile.seen.height, tile.seen.width, lens, tile.field, highlights, counter)
+    out = exposed[..., :3] / exposed[..., 3:].clamp(min=1e-6)
+    add_highlights(out, highlights, visible, lens, tile.field, counter)
+    return out[core]
+
+
+def _prefiltered(points: Points, radius: Tensor, samples: int) -> Points:
+    """The picture's own pixels smoothed to the spacing of the lens points; what lies hidden is smooth already."""
+    h, w = radius.shape
+    own, hidden = points.colour[: h * w].view(h, w, 3), points.colour[h * w :]
+    smooth = prefilter(own, radius, samples).reshape(-1, 3)
+    return Points(points.at, points.radius, torch.cat([smooth, hidden]), points.coverage)

@@ -1,7 +1,10 @@
-"""A picture in tiles that agree at their borders."""
+"""A picture in tiles whose photographs agree at their borders.
+
+Convention: pixels are counted from the picture's top left; a window may reach past the frame, into negative ones.
+"""
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,63 +15,79 @@ from .surfaces import FILL_REACH, GRID
 TILE = 2048
 # Past its frame the picture goes on as its outermost pixels, for most of the blur's reach, but at most this.
 BORDER = 64
-_WINDOWS = 16  # pixels that a surface's own windows look around it
+_SURFACE_WINDOW = 16  # pixels around a pixel that decide to which surfaces it belongs
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Rows and columns [y0, y1) x [x0, x1) of the picture; near is what can reach them, past the frame included, and
-    outer what must be known to tell its surfaces."""
+class Window(NamedTuple):
+    """Rows [top, bottom) and columns [left, right)."""
 
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-    near: tuple[int, int, int, int]
-    outer: tuple[int, int, int, int]
-    height: int
-    width: int
+    top: int
+    bottom: int
+    left: int
+    right: int
 
     @property
-    def inner(self) -> tuple[slice, slice]:
-        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    def within(self, outer: "Window") -> tuple[slice, slice]:
+        """Where this window lies in an array that covers `outer`."""
+        y, x = self.top - outer.top, self.left - outer.left
+        return slice(y, y + self.height), slice(x, x + self.width)
+
+
+class Tile(NamedTuple):
+    """core: the pixels that the tile makes. seen: those whose light or shadow can reach the core, past the frame
+    included. known: those that must be known to tell the surfaces in `seen`. picture: the whole frame."""
+
+    core: Window
+    seen: Window
+    known: Window
+    picture: Window
 
     @property
     def field(self) -> Field:
-        return Field(self.near[2], self.near[0], self.width, self.height)
+        return Field(self.seen.left, self.seen.top, self.picture.width, self.picture.height)
 
     def in_frame(self, device=None) -> Tensor:
-        """[h, w] of the near part: what lies in the picture."""
-        y0, y1, x0, x1 = self.near
-        y, x = torch.arange(y0, y1, device=device), torch.arange(x0, x1, device=device)
-        return ((y >= 0) & (y < self.height))[:, None] & ((x >= 0) & (x < self.width))
+        """bool [h, w] over `seen`: which pixels lie in the picture."""
+        y = torch.arange(self.seen.top, self.seen.bottom, device=device)
+        x = torch.arange(self.seen.left, self.seen.right, device=device)
+        return ((y >= 0) & (y < self.picture.height))[:, None] & ((x >= 0) & (x < self.picture.width))
 
     def take(self, plane: Tensor) -> Tensor:
-        """[H, W, ...] -> the outer part, continued past the frame by its outermost pixels."""
-        y0, y1, x0, x1 = self.outer
-        y = torch.arange(y0, y1, device=plane.device).clamp(0, self.height - 1)
-        x = torch.arange(x0, x1, device=plane.device).clamp(0, self.width - 1)
+        """[H, W, ...] of the picture -> [h, w, ...] over `known`, continued past the frame by the outermost pixels."""
+        y = torch.arange(self.known.top, self.known.bottom, device=plane.device).clamp(0, self.picture.height - 1)
+        x = torch.arange(self.known.left, self.known.right, device=plane.device).clamp(0, self.picture.width - 1)
         return plane[y[:, None], x]
 
-    def crop(self, near: Tensor) -> Tensor:
-        """The tile's own part of a near one."""
-        y, x = self.y0 - self.near[0], self.x0 - self.near[2]
-        return near[y : y + self.y1 - self.y0, x : x + self.x1 - self.x0]
 
+def tiles(height: int, width: int, radius: float) -> list[Tile]:
+    """The tiles of a picture height x width whose largest blur radius is `radius` pixels.
 
-def tiles(height: int, width: int, reach: float) -> list[Tile]:
-    """Tiles for blur of radius `reach`; their outer parts begin where pyramids of the whole picture would."""
-    halo = math.ceil((reach + _WINDOWS + 3 * FILL_REACH) / FILL_REACH) * FILL_REACH
-    # As far again: what hides a light elsewhere decides how it is spread here.
-    reached = min(halo, math.ceil(2.25 * reach) + _WINDOWS)
-    border = min(BORDER, math.ceil((0.6 * reach + 1) / GRID) * GRID)
+    `known` begins on a multiple of FILL_REACH, where the pyramids of the whole picture have a cell's first pixel.
+    """
+    known = math.ceil((radius + _SURFACE_WINDOW + 3 * FILL_REACH) / FILL_REACH) * FILL_REACH
+    # Twice the radius and more: what occludes a highlight one radius away decides how its light is spread here.
+    seen = min(known, math.ceil(2.25 * radius) + _SURFACE_WINDOW)
+    border = min(BORDER, math.ceil((0.6 * radius + 1) / GRID) * GRID)
+    picture = Window(0, height, 0, width)
 
-    def around(y0, y1, x0, x1, by):
-        return max(-border, y0 - by), min(height + border, y1 + by), max(-border, x0 - by), min(width + border, x1 + by)
+    def around(core: Window, by: int) -> Window:
+        return Window(
+            max(-border, core.top - by),
+            min(height + border, core.bottom + by),
+            max(-border, core.left - by),
+            min(width + border, core.right + by),
+        )
 
-    out = []
-    for y in range(0, height, TILE):
-        for x in range(0, width, TILE):
-            own = (y, min(y + TILE, height), x, min(x + TILE, width))
-            out.append(Tile(*own, around(*own, reached), around(*own, halo), height, width))
-    return out
+    cores = [
+        Window(y, min(y + TILE, height), x, min(x + TILE, width))
+        for y in range(0, height, TILE)
+        for x in range(0, width, TILE)
+    ]
+    return [Tile(core, around(core, seen), around(core, known), picture) for core in cores]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...image.checks import RefocusError, check_image, match_batch
-from ...image.progress import Clock
+from ...image.progress import Counter
 from ...optics.aperture import check_aperture
 from ...optics.lens import DefocusMap
 from .estimate import estimate_defocus
@@ -19,6 +19,9 @@ TILE = 640  # px: bounds the memory; a tile and its slices take some 300 MiB
 NOISE_BLIND = 0.008  # sRGB: an estimated radius is off by some tenths of a pixel
 _FEATHER = 16  # px over which two tiles are blended
 _FARTHEST = 96  # px: wider surroundings cost time and tell little
+_PASSES = 1 + STEPS * GRADIENT_STEPS  # of one tile, as restore counts them
+
+Span = tuple[int, int]  # from, to (not included), along one axis
 
 
 def deblur(
@@ -55,42 +58,49 @@ def deblur(
     radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
     aperture = check_aperture(aperture).to(image.device)
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]
-    clock = Clock(progress, len(jobs) * (1 + STEPS * GRADIENT_STEPS))
+    counter = Counter(progress, len(jobs) * _PASSES)
     total, weight = torch.zeros_like(image), torch.zeros_like(image[..., :1])
-    for k, (i, (ys, xs, halo)) in enumerate(jobs):
-        clock.to(k * (1 + STEPS * GRADIENT_STEPS))
-        y0, y1, x0, x1 = max(0, ys[0] - halo), min(h, ys[1] + halo), max(0, xs[0] - halo), min(w, xs[1] + halo)
-        part, r = image[i, y0:y1, x0:x1], radius[i, y0:y1, x0:x1]
+    for k, (i, (rows, columns, halo)) in enumerate(jobs):
+        counter.to(k * _PASSES)
+        (y0, y1), (x0, x1) = _widened(rows, halo, h), _widened(columns, halo, w)
+        photo, r = image[i, y0:y1, x0:x1], radius[i, y0:y1, x0:x1]
+        sharp = photo
         if r.abs().max() >= SHARP:
-            part = restore(part.movedim(-1, 0), r, aperture, halo // 2, noise, clock.tick).movedim(0, -1)
-        ramp = _ramp(ys, h, y0, y1, image)[:, None] * _ramp(xs, w, x0, x1, image)
-        total[i, y0:y1, x0:x1] += ramp[..., None] * part
-        weight[i, y0:y1, x0:x1] += ramp[..., None]
-    sharp = total / weight
-    touched = (sharp - image).abs().amax(-1, keepdim=True) > 1e-6
-    clock.to(clock.total)
-    return torch.where(touched, image + strength * (sharp - image), image).clamp(0, 1)
+            sharp = restore(photo.movedim(-1, 0), r, aperture, halo // 2, noise, counter.tick).movedim(0, -1)
+        ramp = (_ramp(rows, h, y0, y1, image)[:, None] * _ramp(columns, w, x0, x1, image))[..., None]
+        total[i, y0:y1, x0:x1] += ramp * sharp
+        weight[i, y0:y1, x0:x1] += ramp
+    change = total / weight - image
+    touched = change.abs().amax(-1, keepdim=True) > 1e-6
+    counter.to(counter.total)
+    return torch.where(touched, image + strength * change, image).clamp(0, 1)
 
 
-def _tiles(radius: Tensor) -> Iterator[tuple[tuple[int, int], tuple[int, int], int]]:
-    """(rows, columns, halo): near equal parts, and how far round each is read: light crosses two radii."""
+def _tiles(radius: Tensor) -> Iterator[tuple[Span, Span, int]]:
+    """radius [H, W] -> (rows, columns, halo): near equal tiles and how many px round each are read; what a pixel shows
+    and what shows it lie within two radii."""
     h, w = radius.shape
-    for ys in _parts(h):
-        for xs in _parts(w):
-            (y0, y1), (x0, x1) = ((max(0, a - _FARTHEST), b + _FARTHEST) for a, b in (ys, xs))
-            r = float(radius[y0:y1, x0:x1].abs().max())
-            yield ys, xs, min(_FARTHEST, 2 * math.ceil(r) + _FEATHER)
+    for rows in _spans(h):
+        for columns in _spans(w):
+            (y0, y1), (x0, x1) = _widened(rows, _FARTHEST, h), _widened(columns, _FARTHEST, w)
+            largest = float(radius[y0:y1, x0:x1].abs().max())
+            yield rows, columns, min(_FARTHEST, 2 * math.ceil(largest) + _FEATHER)
 
 
-def _parts(n: int) -> list[tuple[int, int]]:
+def _spans(n: int) -> list[Span]:
+    """[0, n) in near equal spans of at most TILE."""
     count = math.ceil(n / TILE)
-    cuts = [round(n * k / count) for k in range(count + 1)]
-    return list(pairwise(cuts))
+    return list(pairwise(round(n * k / count) for k in range(count + 1)))
 
 
-def _ramp(part: tuple[int, int], n: int, start: int, end: int, like: Tensor) -> Tensor:
-    """Weight along one axis: 1 in the part, down to 0 over the feather outside; 1 to the picture's border."""
+def _widened(span: Span, by: int, n: int) -> Span:
+    return max(0, span[0] - by), min(n, span[1] + by)
+
+
+def _ramp(span: Span, n: int, start: int, end: int, like: Tensor) -> Tensor:
+    """[end - start]: weights of the tile `span` along an axis of n pixels, for the pixels from start to end: from 0 to
+    1 over the feather, 1/2 on the tile's edge; the picture's own border has no feather."""
     x = torch.arange(start, end, device=like.device, dtype=like.dtype) + 0.5
-    up = torch.ones_like(x) if part[0] == 0 else ((x - part[0]) / _FEATHER + 0.5).clamp(0, 1)
-    down = torch.ones_like(x) if part[1] == n else ((part[1] - x) / _FEATHER + 0.5).clamp(0, 1)
+    up = torch.ones_like(x) if span[0] == 0 else ((x - span[0]) / _FEATHER + 0.5).clamp(0, 1)
+    down = torch.ones_like(x) if span[1] == n else ((span[1] - x) / _FEATHER + 0.5).clamp(0, 1)
     return up * down

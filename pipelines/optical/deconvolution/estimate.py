@@ -8,6 +8,9 @@ about v(f) = c W(f^-a |K_r|^2) + noise, with W the leakage of the window, and
 
 (Whittle's likelihood; for defocus: X. Zhu et al., IEEE TIP 2013). Larger discs are looked for in smaller copies of the
 picture. Where two radii explain a window alike, the smaller one is taken: it does less harm.
+
+Convention: windows of WINDOW pixels start every HOP pixels; window (i, j) of a level speaks for its centre. Frequencies
+are averaged over rings one cycle per window wide, ring k about k + 1 cycles.
 """
 
 import math
@@ -19,43 +22,70 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.checks import check_image
+from ...image.filters import gradient, window_max, window_min
 from ...image.light import decode_srgb, encode_srgb
-from ...image.progress import Clock
+from ...image.progress import Counter
 from ...image.pyramid import fill
 from ...optics.aperture import aperture_kernel, aperture_mask
 from ...optics.lens import DefocusMap
-from .restore import srgb_slope
+from .restore import WHITE, srgb_slope
 
-WINDOW, HOP = 32, 8
-LEVELS = 3
+WINDOW, HOP = 32, 8  # px
+LEVELS = 3  # the picture and its smaller copies
 RADII = (0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0)
-_MOST_NOISE = 0.02  # sRGB
 SLOPES = (1.5, 2.0, 2.5, 3.0)  # a: power spectra of natural pictures
 MIXTURE = (0.7, 0.85, 1.0, 1.15, 1.3)  # on a slope the zeros of several discs wash each other out
-_NEAR = 6  # px
+PIXELS = 250_000  # of the copy that estimate_coarse looks at
+_LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB
 _RINGS = 16
 _FIRST_RING = 2  # lower frequencies tell about the scene, not the lens
-_CORRELATED = 0.5  # edges tie frequencies together: this part of them counts
+_CORRELATED = 0.5  # edges tie frequencies together: this share of them counts
 _DOUBT = 4.0  # log likelihood by which a larger radius must win
 _LEAST_RADIUS = 1.25  # px: no photo is sharper than its sensor and demosaicing
 _SIGNAL = 4.0  # signal to noise below which a window tells nothing
-_QUANTUM = 1 / 255 / math.sqrt(12)  # noise of 8-bit steps
+_MOST_CLIPPED = 0.1  # share of a window's pixels from which it tells nothing
+_QUANTUM = 1 / 255 / math.sqrt(12)  # sRGB: noise of 8-bit steps
+_MOST_NOISE = 0.02  # sRGB
+_SLOPE_REACH = 6  # px about a pixel in which the steepest slope is looked for
+
+Tick = Callable[[], None]
+Progress = Callable[[int, int], object]
 
 
-def estimate_defocus(image: Tensor, *, progress: Callable[[int, int], object] | None = None) -> DefocusMap:
+def estimate_defocus(image: Tensor, *, progress: Progress | None = None) -> DefocusMap:
     """image [B, H, W, 3] sRGB 0..1 -> DefocusMap, radius [B, H, W] >= 0 in pixels, 0 = sharp, up to 20.
 
-    Which side of the focal plane a pixel lies on cannot be told. Flat parts take the radius of what surrounds them.
+    Which side of the focal plane a pixel lies on cannot be told. Flat regions take the radius of what surrounds them.
     progress(done, total) may raise to cancel. Raises RefocusError on wrong input.
     """
     image = check_image(image)
     h, w = image.shape[1:3]
-    light = decode_srgb(image.clamp(0, 1)) @ image.new_tensor([0.2126, 0.7152, 0.0722])
-    clipped = ((image.amax(-1) >= 254 / 255) | (image.amax(-1) <= 1 / 255)).float()
     if min(h, w) < WINDOW:
-        return DefocusMap(torch.zeros_like(light))
-    clock = Clock(progress, len(image) * sum(_passes(h, w)))
-    return DefocusMap(torch.stack([_estimate(a, b, clock.tick) for a, b in zip(light, clipped, strict=True)]))
+        return DefocusMap(image.new_zeros(image.shape[:3]))
+    # Frame by frame from the decoding on: even a power may round otherwise at another place in a batch.
+    counter = Counter(progress, len(image) * sum(_passes(h, w)))
+    return DefocusMap(torch.stack([_estimate(frame.clamp(0, 1), counter.tick) for frame in image]))
+
+
+def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress | None = None) -> DefocusMap:
+    """As estimate_defocus, from a copy of at most that many pixels: the time no longer grows with the photo.
+
+    image [B, H, W, 3] sRGB 0..1 -> radius [B, H, W] in the photo's own pixels. Blur that the reduction makes small
+    counts as sharp, and larger discs than estimate_defocus knows are found. Raises RefocusError on wrong input.
+    """
+    image = check_image(image)
+    h, w = image.shape[1:3]
+    scale = min(1.0, math.sqrt(pixels / (h * w)))
+    if scale < 1:
+        size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))
+        image = torch.stack([_reduced(frame.clamp(0, 1), size) for frame in image])
+    return estimate_defocus(image, progress=progress).scaled_to(h, w)
+
+
+def _reduced(frame: Tensor, size: tuple[int, int]) -> Tensor:
+    """frame [H, W, 3] sRGB -> [*size, 3] sRGB: means of the light."""
+    light = F.interpolate(decode_srgb(frame).movedim(-1, 0)[None], size, mode="area")[0]
+    return encode_srgb(light).movedim(0, -1)
 
 
 def _passes(h: int, w: int) -> list[int]:
@@ -64,34 +94,42 @@ def _passes(h: int, w: int) -> list[int]:
     return [(a - WINDOW) // HOP + 1 + 2 * len(SLOPES) * len(RADII) for a, b in sizes if min(a, b) >= WINDOW]
 
 
-def _estimate(light: Tensor, clipped: Tensor, tick) -> Tensor:
-    """Linear luminance [H, W] -> radius [H, W]."""
-    h, w = light.shape
-    full = light
-    total = known = None
-    for level in range(LEVELS):
-        if level:
-            light = F.avg_pool2d(light[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
-            clipped = F.max_pool2d(clipped[None, None], 2, ceil_mode=True)[0, 0]
+def _estimate(frame: Tensor, tick: Tick) -> Tensor:
+    """frame [H, W, 3] sRGB -> radius [H, W]."""
+    light = full = luminance(frame)
+    brightest = frame.amax(-1)
+    clipped = ((brightest >= WHITE) | (brightest <= 1 - WHITE)).float()
+    score, told = _scores(light, clipped, 0, tick)  # [radii, h, w], [h, w]
+    for level in range(1, LEVELS):
+        light = F.avg_pool2d(light[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
+        clipped = F.max_pool2d(clipped[None, None], 2, ceil_mode=True)[0, 0]
         if min(light.shape) < WINDOW:
             break
-        score, tells = _level(light, clipped, level, tick)
-        if total is None:
-            total, known, grid = score, tells, score.shape[-2:]
-            continue
-        rows, cols = (_nearest(n, score.shape[k - 2], level, score.device) for k, n in enumerate(grid))
-        score, tells = score[:, rows][:, :, cols], tells[rows][:, cols]
-        total = total + score * tells
-        known = known | tells
-    best = total.amax(0)
+        coarse, tells = _scores(light, clipped, level, tick)
+        rows, columns = (_nearest(n, m, level, light.device) for n, m in zip(told.shape, tells.shape, strict=True))
+        coarse, tells = coarse[:, rows][:, :, columns], tells[rows][:, columns]
+        score = score + coarse * tells
+        told = told | tells
+    if not told.any():
+        return torch.zeros_like(full)
+    radius = _to_pixels(_lower_quartile(_smallest_likely(score), told), full.shape)
+    radius = torch.minimum(radius, steepest(full))
+    return torch.where(radius < _LEAST_RADIUS, 0, radius)
+
+
+def luminance(image: Tensor) -> Tensor:
+    """image [..., 3] sRGB -> linear luminance [...], added up channel by channel: how a matrix product rounds depends
+    on its size."""
+    r, g, b = decode_srgb(image).unbind(-1)
+    return _LUMINANCE[0] * r + _LUMINANCE[1] * g + _LUMINANCE[2] * b
+
+
+def _smallest_likely(score: Tensor) -> Tensor:
+    """log L [radii, h, w] -> radius [h, w]: the smallest that is less likely than the best one by _DOUBT at most."""
+    best = score.amax(0)
     # Real windows misfit more than chance: doubt grows with it (quasi-likelihood).
     misfit = (-best / (0.25 * _RINGS * LEVELS)).clamp(min=1)
-    r = torch.tensor(RADII, device=total.device)[(total >= best - _DOUBT * misfit).float().argmax(0)]
-    if not known.any():
-        return light.new_zeros(h, w)
-    radius = _settle(r, known)
-    radius = torch.minimum(_spread_over(radius, (h, w)), steepest(full))
-    return torch.where(radius < _LEAST_RADIUS, 0, radius)
+    return torch.tensor(RADII, device=score.device)[(score >= best - _DOUBT * misfit).float().argmax(0)]
 
 
 def steepest(light: Tensor) -> Tensor:
@@ -99,30 +137,22 @@ def steepest(light: Tensor) -> Tensor:
 
     A disc of radius r turns an edge of contrast C into a ramp no steeper than 2 C / (pi r), its line spread's peak.
     """
-    x = F.pad(light[None, None], (1, 1, 1, 1), mode="replicate")
-    dx, dy = (x[..., 1:-1, 2:] - x[..., 1:-1, :-2]) / 2, (x[..., 2:, 1:-1] - x[..., :-2, 1:-1]) / 2
-    slope = torch.hypot(dx, dy)
-    noise = 3 * _QUANTUM / srgb_slope(light)
-    slope = _max_filter((slope - noise).clamp(min=1e-6), _NEAR)
-    contrast = _max_filter(light[None, None], WINDOW // 2) + _max_filter(-light[None, None], WINDOW // 2)
+    slope = torch.hypot(*gradient(light)) - 3 * _QUANTUM / srgb_slope(light)
+    slope = window_max(slope.clamp(min=1e-6)[None, None], 2 * _SLOPE_REACH + 1)
+    contrast = window_max(light[None, None], WINDOW + 1) - window_min(light[None, None], WINDOW + 1)
     return (2 / math.pi * contrast / slope)[0, 0]
 
 
-def _max_filter(x: Tensor, r: int) -> Tensor:
-    x = F.max_pool2d(x, (2 * r + 1, 1), 1, (r, 0))
-    return F.max_pool2d(x, (1, 2 * r + 1), 1, (0, r))
-
-
-def _level(light: Tensor, clipped: Tensor, level: int, tick) -> tuple[Tensor, Tensor]:
+def _scores(light: Tensor, clipped: Tensor, level: int, tick: Tick) -> tuple[Tensor, Tensor]:
     """[H, W] of a level -> log L [radii, h, w] on the grid of its windows, and where they tell anything [h, w]."""
-    p, mean, lost = periodograms(light, clipped, tick)  # [h, w, rings], [h, w]
+    p, mean, lost = periodograms(light, clipped, tick)  # [h, w, rings], [h, w], [h, w]
     p = p * srgb_slope(mean)[..., None] ** 2  # sRGB units: noise is about even there
-    top = p[..., -_RINGS // 4 :].mean(-1).flatten()
-    noise = float(torch.quantile(top[:: max(1, top.numel() // 100000)], 0.05))
+    finest = p[..., -_RINGS // 4 :].mean(-1).flatten()
+    noise = float(torch.quantile(finest[:: max(1, finest.numel() // 100000)], 0.05))
     noise = min(max(noise, _QUANTUM**2), _MOST_NOISE**2)
     score = likelihood(p.reshape(-1, _RINGS), noise, level, tick).reshape(*mean.shape, -1).movedim(-1, 0)
     score = F.avg_pool2d(score[None], 3, 1, 1, count_include_pad=False)[0]
-    return score, (p[..., _FIRST_RING] > _SIGNAL * noise) & (lost < 0.1)
+    return score, (p[..., _FIRST_RING] > _SIGNAL * noise) & (lost < _MOST_CLIPPED)
 
 
 def _nearest(count: int, coarse: int, level: int, device) -> Tensor:
@@ -131,27 +161,25 @@ def _nearest(count: int, coarse: int, level: int, device) -> Tensor:
     return ((centre / 2**level - WINDOW / 2) / HOP).round().long().clamp(0, coarse - 1)
 
 
-def periodograms(light: Tensor, clipped: Tensor, tick=lambda: None) -> tuple[Tensor, Tensor, Tensor]:
-    """[H, W] -> ring means of the power per sample [h, w, rings], window means and clipped shares [h, w]."""
+def periodograms(light: Tensor, clipped: Tensor, tick: Tick = lambda: None) -> tuple[Tensor, Tensor, Tensor]:
+    """[H, W] -> ring means of the power per sample [h, w, rings], window means [h, w] and clipped shares [h, w]."""
     n = WINDOW
     hann = torch.hann_window(n, periodic=True, device=light.device)
-    hann = hann[:, None] * hann
+    hann = hann[:, None] * hann  # [n, n]
     ring, count = _rings(light.device)
-    out, means, lost = [], [], []
-    rows = light.unfold(0, n, HOP)
-    for k in range(rows.shape[0]):  # one row of windows at a time
-        win = rows[k].transpose(0, 1).unfold(1, n, HOP).transpose(0, 1)  # [w, n, n]
-        mean = (win * hann).sum((-1, -2)) / hann.sum()
-        power = torch.fft.rfft2((win - mean[:, None, None]) * hann).abs() ** 2 / (hann**2).sum()
-        sums = power.flatten(1) @ ring
-        out.append(sums / count)
+    powers, means, lost = [], [], []
+    for top in range(0, light.shape[0] - n + 1, HOP):  # one row of windows at a time
+        windows = light[top : top + n].unfold(1, n, HOP).transpose(0, 1)  # [w, n, n]
+        mean = (windows * hann).sum((-1, -2)) / hann.sum()
+        power = torch.fft.rfft2((windows - mean[:, None, None]) * hann).abs() ** 2 / (hann**2).sum()
+        powers.append(power.flatten(1) @ ring / count)
         means.append(mean)
+        lost.append(clipped[top : top + n].mean(0).unfold(0, n, HOP).mean(-1))
         tick()
-        lost.append(clipped[k * HOP : k * HOP + n].mean(0).unfold(0, n, HOP).mean(-1))
-    return torch.stack(out), torch.stack(means), torch.stack(lost)
+    return torch.stack(powers), torch.stack(means), torch.stack(lost)
 
 
-def likelihood(p: Tensor, noise: float, level: int, tick=lambda: None) -> Tensor:
+def likelihood(p: Tensor, noise: float, level: int, tick: Tick = lambda: None) -> Tensor:
     """Ring powers [N, rings] -> log L [N, radii], the best over amplitude and slope."""
     _, count = _rings(p.device)
     count = (count * _CORRELATED)[_FIRST_RING:]
@@ -214,42 +242,21 @@ def _rings(device) -> tuple[Tensor, Tensor]:
     return member.to(device), member.sum(0).to(device)
 
 
-def _spread_over(t: Tensor, size) -> Tensor:
-    """Window grid -> pixels, each window speaking for its centre."""
-    h, w = size
-    y = ((torch.arange(h, device=t.device) - WINDOW // 2) / HOP).round().long().clamp(0, t.shape[0] - 1)
-    x = ((torch.arange(w, device=t.device) - WINDOW // 2) / HOP).round().long().clamp(0, t.shape[1] - 1)
-    return t[y][:, x]
+def _to_pixels(t: Tensor, size: tuple[int, int]) -> Tensor:
+    """[h, w] on the grid of windows -> [H, W]: each pixel takes the window whose centre is nearest."""
+    rows, columns = (
+        ((torch.arange(n, device=t.device) - WINDOW // 2) / HOP).round().long().clamp(0, m - 1)
+        for n, m in zip(size, t.shape, strict=True)
+    )
+    return t[rows][:, columns]
 
 
-def _settle(radius: Tensor, sure: Tensor) -> Tensor:
-    """Lower quartile of the sure ones among the 5 x 5 windows about each; where none is, from farther and farther.
+def _lower_quartile(radius: Tensor, told: Tensor) -> Tensor:
+    """[h, w] -> lower quartile of the told ones among the 5 x 5 windows about each; where none is, from farther away.
 
     Too small a radius only leaves blur behind; too large a one rings.
     """
-    v = torch.where(sure, radius, float("nan"))[None, None]
-    near = F.unfold(F.pad(v, (2, 2, 2, 2), value=float("nan")), 5)[0].nanquantile(0.25, dim=0).reshape(radius.shape)
-    return fill(torch.nan_to_num(near)[None], near.isnan())[0]
-
-
-# The estimated blur of a large photo, found in a small copy of it.
-
-PIXELS = 250_000
-
-
-def estimate_coarse(
-    image: Tensor, *, pixels: int = PIXELS, progress: Callable[[int, int], object] | None = None
-) -> DefocusMap:
-    """As estimate_defocus, from a copy of at most that many pixels: the time no longer grows with the photo.
-
-    image [B, H, W, 3] sRGB 0..1 -> radius [B, H, W] in the photo's own pixels. Blur that the reduction makes small
-    counts as sharp, and larger discs than estimate_defocus knows are found. Raises RefocusError on wrong input.
-    """
-    image = check_image(image)
-    h, w = image.shape[1:3]
-    scale = min(1.0, math.sqrt(pixels / (h * w)))
-    if scale < 1:
-        size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))
-        light = F.interpolate(decode_srgb(image.clamp(0, 1)).movedim(-1, 1), size, mode="area")
-        image = encode_srgb(light).movedim(1, -1)
-    return estimate_defocus(image, progress=progress).scaled_to(h, w)
+    v = torch.where(told, radius, float("nan"))[None, None]
+    v = F.unfold(F.pad(v, (2, 2, 2, 2), value=float("nan")), 5)[0]  # [25, h * w]
+    quartile = v.nanquantile(0.25, dim=0).reshape(radius.shape)
+    return fill(torch.nan_to_num(quartile)[None], quartile.isnan())[0]

@@ -12,12 +12,10 @@ from torch import Tensor
 from ...image.filters import gaussian
 from ...image.light import decode_srgb
 from .register import register
-from .warp import Pose, chain, coordinates, place, sample, similarity
+from .warp import IDENTITY, Pose, chain, coordinates, place, sample, similarity
 
-# Pictures are registered at this many pixels of the long side at most.
-SIDE = 1024
-# Light between these counts for exposure: not noise, not clipped.
-EXPOSED = (0.02, 0.9)
+SIDE = 1024  # px: the longest side at which frames are registered
+EXPOSED = (0.02, 0.9)  # light between these counts for exposure: not noise, not clipped
 
 
 def align(
@@ -35,13 +33,11 @@ def align(
         h, w = frame.shape[-2:]
         factor = max(1, -(-max(h, w) // SIDE))
         small = F.avg_pool2d(F.pad(frame[None], (0, -w % factor, 0, -h % factor), mode="replicate"), factor)[0]
+        straight = Pose(IDENTITY, distortion[i])
         if distortion[i]:
-            sh, sw = small.shape[-2:]
-            straight = Pose(torch.eye(2, 3, dtype=torch.float64), distortion[i])
-            grid = coordinates(slice(0, sh), slice(0, sw), sh, sw, small.device)
-            small = sample(small, place(grid, straight, sh, sw), sh, sw)
+            small = _warped(small, straight)
         if before is None:
-            poses.append(Pose(torch.eye(2, 3, dtype=torch.float64), distortion[i]))
+            poses.append(straight)
         else:
             theta = register(small, before, pulse)
             step = similarity(theta)
@@ -54,12 +50,16 @@ def align(
 
 
 def exposure(moving: Tensor, fixed: Tensor, step: Tensor) -> float:
-    """moving, fixed [3, H, W] sRGB, step [2, 3] -> factor on moving's light that gives fixed's: the median ratio of
-    the two after a blur, which makes defocus count little."""
-    h, w = fixed.shape[-2:]
-    q = place(coordinates(slice(0, h), slice(0, w), h, w, fixed.device), Pose(step), h, w)
-    sigma = max(h, w) / 100
-    a = gaussian(decode_srgb(sample(moving, q, h, w).clamp(0, 1)), sigma)
+    """moving, fixed [3, H, W] sRGB, step [2, 3] from fixed to moving -> factor on moving's light that gives fixed's:
+    the median ratio of the two after a blur, which makes defocus count little."""
+    sigma = max(fixed.shape[-2:]) / 100
+    a = gaussian(decode_srgb(_warped(moving, Pose(step)).clamp(0, 1)), sigma)
     b = gaussian(decode_srgb(fixed), sigma)
     good = (torch.minimum(a, b) > EXPOSED[0]) & (torch.maximum(a, b) < EXPOSED[1])
     return float((b[good] / a[good]).median()) if good.any() else 1.0
+
+
+def _warped(frame: Tensor, pose: Pose) -> Tensor:
+    """frame [3, H, W] -> [3, H, W], the reference's pixels as the frame shows them."""
+    h, w = frame.shape[-2:]
+    return sample(frame, place(coordinates(slice(0, h), slice(0, w), h, w, frame.device), pose, h, w), h, w)

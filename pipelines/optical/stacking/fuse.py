@@ -7,19 +7,18 @@ import torch
 from torch import Tensor
 
 from ...image.checks import RefocusError
+from ...image.progress import Counter
 from ...image.pyramid import up
 from ...image.tiles import Tile, tiles
-from .align import align as register_stack
-from .methods import fuse_average, fuse_depth, fuse_pyramid, peak, settle
-from .sharpness import QUARTER, fine_measure, parts, survey
+from .align import align as align_stack
+from .methods import fuse_average, fuse_depth, fuse_pyramid, peak, smooth_position
+from .sharpness import QUARTER, fine_measure, survey, survey_tiles
 from .source import Stack, gather_frames
-from .warp import Pose
+from .warp import IDENTITY, Pose
 
 METHODS = ("average", "depth", "pyramid")
-# Pixels seen round a tile: more than the reach of the fine measure and of the fusion after it.
-HALO = 32
-# Floats that one tile reads over all frames. The fusion holds about ten times as many.
-TILE_FLOATS = 8_000_000
+HALO = 32  # px read round a tile: more than the reach of the fine measure and of the fusion after it
+TILE_FLOATS = 8_000_000  # read by one tile over all frames; the fusion holds about ten times as many
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,6 @@ class FuseResult:
     image: Tensor
     order: Tensor
     confidence: Tensor
-
-
-def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
-    a, b = 0 if first is None else first, n - 1 if last is None else last
-    for name, v in (("first", a), ("last", b)):
-        if not 0 <= v < n:
-            raise RefocusError(f"{name} frame is {v}, but the stack has {n} frames: choose 0 to {n - 1}.")
-    if a > b:
-        raise RefocusError(f"first frame is {a} and last frame is {b}, but first must not exceed last: swap them.")
-    return a, b
 
 
 def fuse_stack(
@@ -82,23 +71,36 @@ def fuse_stack(
         return FuseResult(frames.float().clone(), order, confidence)
     image = torch.empty((1, h, w, 3), device=frames.device)
     plan = tiles(h, w, halo=HALO, area=TILE_FLOATS // (3 * n))
-    tick = Ticker(progress, n * (len(parts(h, w)) + len(plan) + align) + len(plan))
-    stack = _aligned(frames, align, bend, tick)
-    coarse = survey(stack, tick)
+    counter = Counter(progress, n * (len(survey_tiles(h, w)) + len(plan) + align) + len(plan))
+    stack = _stack(frames, align, bend, counter)
+    coarse = survey(stack, counter.tick)
     for t in plan:
-        part, measure = _measured(stack, coarse, t, tick)
+        window, measure = _measured(stack, coarse, t, counter.tick)
         position, sure = peak(measure)
         if method == "average":
-            fused = fuse_average(part, measure)
+            fused = fuse_average(window, measure)
         elif method == "depth":
-            fused = fuse_depth(part, position)
+            fused = fuse_depth(window, position)
         else:
-            fused = fuse_pyramid(part, measure)
+            fused = fuse_pyramid(window, measure)
+        smooth = smooth_position(position, sure, fused.mean(-1))
         image[(0, *t.core)] = fused[t.inner]
-        order[(0, *t.core)] = (a + settle(position, sure, fused.mean(-1))[t.inner]) / max(count - 1, 1)
+        order[(0, *t.core)] = (a + smooth[t.inner]) / max(count - 1, 1)
         confidence[(0, *t.core)] = sure[t.inner]
-        tick()
+        counter.tick()
     return FuseResult(image, order, confidence)
+
+
+def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
+    """The first and the last frame that take part, both included."""
+    a = 0 if first is None else first
+    b = n - 1 if last is None else last
+    for name, v in (("first", a), ("last", b)):
+        if not 0 <= v < n:
+            raise RefocusError(f"{name} frame is {v}, but the stack has {n} frames: choose 0 to {n - 1}.")
+    if a > b:
+        raise RefocusError(f"first frame is {a} and last frame is {b}, but first must not exceed last: swap them.")
+    return a, b
 
 
 def _distortion(k: float | Sequence[float], count: int) -> list[float]:
@@ -111,48 +113,34 @@ def _distortion(k: float | Sequence[float], count: int) -> list[float]:
     return [float(v) for v in k]
 
 
-def _aligned(frames: Tensor, align: bool, distortion: list[float], tick: "Ticker") -> Stack:
+def _stack(frames: Tensor, align: bool, distortion: list[float], counter: Counter) -> Stack:
     if align:
-        return Stack(
-            frames,
-            register_stack(lambda i: frames[i].movedim(-1, 0).float(), len(frames), distortion, tick, tick.pulse),
-        )
+        return Stack(frames, align_stack(_reader(frames), len(frames), distortion, counter.tick, counter.pulse))
     if any(distortion):
-        return Stack(frames, [Pose(torch.eye(2, 3, dtype=torch.float64), k) for k in distortion])
+        return Stack(frames, [Pose(IDENTITY, k) for k in distortion])
     return Stack(frames)
 
 
-def _measured(stack: Stack, coarse: Tensor, t: Tile, tick: "Ticker") -> tuple[Tensor, Tensor]:
-    """The tile's frames [N, h, w, 3] and their measure [N, h, w]; where a frame does not reach, it measures 0."""
-    part, measure = [], _crop(coarse, t)
+def _reader(frames: Tensor) -> Callable[[int], Tensor]:
+    return lambda i: frames[i].movedim(-1, 0).float()
+
+
+def _measured(stack: Stack, coarse: Tensor, t: Tile, tick: Callable[[], None]) -> tuple[Tensor, Tensor]:
+    """The frames [N, h, w, 3] in the tile's outer window and their measure [N, h, w]; where a frame does not reach, it
+    measures 0."""
+    frames, measure = [], _enlarged(coarse, t)
     for i in range(len(stack)):
         x, covered = stack.read(i, t.outer)
         measure[i] += fine_measure(x[None])[0]
         if covered is not None:
             measure[i] *= covered
-        part.append(x.movedim(0, -1))
+        frames.append(x.movedim(0, -1))
         tick()
-    return torch.stack(part), measure
+    return torch.stack(frames), measure
 
 
-def _crop(coarse: Tensor, t: Tile) -> Tensor:
+def _enlarged(coarse: Tensor, t: Tile) -> Tensor:
     """coarse [N, h, w] at a quarter of the size -> the full-size values in the tile's outer window."""
     (y, x) = t.outer
-    part = coarse[:, y.start // QUARTER : y.stop // QUARTER + 2, x.start // QUARTER : x.stop // QUARTER + 2]
-    return up(part[:, None], y.stop - y.start, x.stop - x.start, QUARTER)[:, 0]
-
-
-class Ticker:
-    """Counts the steps of a job and tells them to the caller's progress(done, total)."""
-
-    def __init__(self, progress, total: int):
-        self.progress, self.total, self.done = progress, total, 0
-
-    def __call__(self):
-        self.done += 1
-        self.pulse()
-
-    def pulse(self):
-        """Say again where the job stands, so that it can be cancelled within a long step."""
-        if self.progress:
-            self.progress(self.done, self.total)
+    samples = coarse[:, y.start // QUARTER : y.stop // QUARTER + 2, x.start // QUARTER : x.stop // QUARTER + 2]
+    return up(samples[:, None], y.stop - y.start, x.stop - x.start, QUARTER)[:, 0]

@@ -1,7 +1,21 @@
-"""The similarity that brings one frame onto another whose focus differs: local phase, fitted coarse to fine."""
+"""The similarity that brings one frame onto another whose focus differs: local phase, fitted coarse to fine.
+
+Local phase tells where the waves of a picture's detail stand, whatever their height. Defocus changes the height of
+every wave but, its disc being symmetric, not its place. So phase, unlike brightness, tells the motion between two
+frames that are blurred differently (Fleet and Jepson, "Computation of component image velocity from local phase
+information", 1990). On each level of a pyramid
+
+    theta = argmin  sum_p rho( w(p) |phi_moving(M p) - phi_fixed(p)| ),        M = similarity(theta)
+
+with phi the phasors of waves across and of waves down, rho Cauchy's robust loss, and w high where both frames have
+waves of equal height: such a place is in equal focus.
+
+Convention: positions are (x, y) in pixels from the picture's centre, x right, y down, as in warp.
+"""
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,50 +23,17 @@ import torch.nn.functional as F
 from scipy.optimize import least_squares
 from torch import Tensor
 
+from ...image.filters import gradient, window_max
 from ...image.light import decode_srgb
 from .warp import Pose, coordinates, place, sample, similarity
 
-# Local phase: where the waves of a picture's detail stand, whatever their height.
-#
-# Defocus changes the height of every wave but, its disc being symmetric, not its place. So phase, unlike brightness,
-# tells the motion between two frames that are blurred differently (Fleet and Jepson, "Computation of component image
-# velocity from local phase information", 1990).
-
-# Pixels from crest to crest, and the Gaussian window's sigma in wavelengths.
-WAVELENGTH, WINDOW = 10.0, 0.5
-# Light; waves lower than this are noise and rounding.
-FAINT = 2e-4
-
-
-def local_phase(light: Tensor) -> tuple[Tensor, Tensor]:
-    """light [H, W] -> (unit phasors [2, 2, H, W], amplitude [2, 1, H, W]): of waves across and of waves down, each by
-    a Gabor filter without its mean; a phasor is (cos, sin) of the phase and shrinks where the wave is FAINT."""
-    sigma = WINDOW * WAVELENGTH
-    n = math.ceil(3 * sigma)
-    t = torch.arange(-n, n + 1, dtype=light.dtype, device=light.device)
-    window = torch.exp(-t * t / (2 * sigma * sigma))
-    window = window / window.sum()
-    wave = 2 * math.pi / WAVELENGTH * t
-    even, odd = window * wave.cos(), -window * wave.sin()
-    even = even - even.sum() * window
-    padded = F.pad(light[None, None], (n, n, n, n), mode="replicate")
-    across = F.conv2d(F.conv2d(padded, window[None, None, :, None]), torch.stack([even, odd])[:, None, None])
-    down = F.conv2d(F.conv2d(padded, window[None, None, None]), torch.stack([even, odd])[:, None, :, None])
-    both = torch.cat([across, down])
-    amplitude = both.square().sum(1, keepdim=True).sqrt()
-    return both / (amplitude + FAINT), amplitude
-
-
-# Short side of the coarsest level, at which a shift of WAVELENGTH / 2 can be found.
-COARSEST = 40
-# Phase is smooth: one pixel in so many of a row and of a column tells all.
-STRIDE = 3
-# This part of the short side is left out all round: what lies beyond a frame is not known.
-MARGIN = 1 / 16
-# A difference of phasors beyond this is occlusion, not misalignment.
-ROBUST = 0.05
-# Waves of equal height in both frames are in equal focus, and their phase is the surest.
-AGREEMENT = 4.0
+WAVELENGTH, WINDOW = 10.0, 0.5  # px from crest to crest; sigma of the Gaussian window in wavelengths
+FAINT = 2e-4  # light: waves lower than this are noise and rounding
+COARSEST = 40  # px, short side of the coarsest level, at which a shift of WAVELENGTH / 2 can be found
+STRIDE = 3  # phase is smooth: one pixel in so many of a row and of a column tells all
+MARGIN = 1 / 16  # of the short side, left out all round: what lies beyond a frame is not known
+ROBUST = 0.05  # a difference of phasors beyond this is occlusion, not misalignment
+AGREEMENT = 4.0  # power of w: how fast trust falls where the waves' heights differ
 # sRGB value from which light may be clipped, also where exposure was lowered afterwards: the rim of a clipped disc
 # moves with the disc's size.
 CLIPPED = 0.95
@@ -68,78 +49,143 @@ def register(moving: Tensor, fixed: Tensor, pulse: Callable[[], None] = lambda: 
         levels.append(tuple(F.avg_pool2d(x[None, None], 2)[0, 0] for x in levels[-1]))
     theta = np.zeros(4)
     for level in reversed(range(len(levels))):
-        unit = np.array([1.0, 1.0, 0.5**level, 0.5**level])
-        trusted = [
-            torch.ones_like(x) if level else _unclipped(full)
-            for x, full in zip(levels[level], (moving, fixed), strict=True)
-        ]
-        theta = _fit(theta * unit, *levels[level], *trusted, pulse) / unit
+        unit = np.array([1.0, 1.0, 0.5**level, 0.5**level])  # shift in the level's pixels
+        trust = [None, None] if level else [_unclipped(x) for x in (moving, fixed)]
+        waves = [Waves.of(light, t) for light, t in zip(levels[level], trust, strict=True)]
+        theta = _minimise(PhaseFit(*waves, pulse), theta * unit) / unit
     return torch.from_numpy(theta)
 
 
 def _unclipped(image: Tensor) -> Tensor:
     """[3, H, W] sRGB -> [H, W], 0 within a wavelength of a clipped pixel, else 1."""
-    r = round(WAVELENGTH)
     clipped = (image.amax(0) >= CLIPPED).float()[None, None]
-    for window in ((1, 2 * r + 1), (2 * r + 1, 1)):
-        clipped = F.max_pool2d(clipped, window, 1, (window[0] // 2, window[1] // 2))
-    return 1 - clipped[0, 0]
+    return 1 - window_max(clipped, 2 * round(WAVELENGTH) + 1)[0, 0]
 
 
-def _fit(
-    theta: np.ndarray, moving: Tensor, fixed: Tensor, trust: Tensor, fixed_trust: Tensor, pulse: Callable[[], None]
-) -> np.ndarray:
-    """One level: Cauchy's robust loss of the phasors' difference, minimised by scipy.
+def local_phase(light: Tensor) -> tuple[Tensor, Tensor]:
+    """light [H, W] -> (phasor [2, 2, H, W], height [2, 1, H, W]): of waves across and of waves down, each by a Gabor
+    filter without its mean; a phasor is (cos, sin) of the phase and shrinks where the wave is FAINT."""
+    sigma = WINDOW * WAVELENGTH
+    n = math.ceil(3 * sigma)
+    t = torch.arange(-n, n + 1, dtype=light.dtype, device=light.device)
+    window = torch.exp(-t * t / (2 * sigma * sigma))
+    window = window / window.sum()
+    wave = 2 * math.pi / WAVELENGTH * t
+    even, odd = window * wave.cos(), -window * wave.sin()
+    even = even - even.sum() * window
+    gabor = torch.stack([even, odd])  # [2, 2 n + 1]
+    padded = F.pad(light[None, None], (n, n, n, n), mode="replicate")
+    across = F.conv2d(F.conv2d(padded, window[None, None, :, None]), gabor[:, None, None])
+    down = F.conv2d(F.conv2d(padded, window[None, None, None]), gabor[:, None, :, None])
+    both = torch.cat([across, down])  # [2, 2, H, W]
+    height = both.square().sum(1, keepdim=True).sqrt()
+    return both / (height + FAINT), height
 
-    The gradient is the mean of both frames' (efficient second-order minimisation, Malis 2004)."""
-    h, w = fixed.shape
-    thin = (..., slice(min(STRIDE // 2, h - 1), None, STRIDE), slice(min(STRIDE // 2, w - 1), None, STRIDE))
-    p = coordinates(slice(0, h), slice(0, w), h, w, fixed.device)[thin]
-    margin = MARGIN * min(h, w)
 
-    def inner(q):
+@dataclass(frozen=True)
+class Waves:
+    """The local phase of one frame: waves across, then waves down (first axis)."""
+
+    phasor: Tensor  # [2, 2, h, w] (cos, sin)
+    slope_x: Tensor  # [2, 2, h, w] d phasor / dx
+    slope_y: Tensor  # [2, 2, h, w] d phasor / dy
+    height: Tensor  # [2, 1, h, w], 0 where the frame is not trusted
+
+    @classmethod
+    def of(cls, light: Tensor, trust: Tensor | None) -> "Waves":
+        """light, trust [H, W] (0..1, None: all of it)."""
+        phasor, height = local_phase(light)
+        return cls(phasor, *gradient(phasor), height if trust is None else height * trust)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return tuple(self.phasor.shape[-2:])
+
+    def every(self, step: tuple[slice, slice]) -> "Waves":
+        """On these rows and columns only."""
+        return Waves(*(x[(..., *step)] for x in (self.phasor, self.slope_x, self.slope_y, self.height)))
+
+    def stacked(self) -> Tensor:
+        """[2 * 7, h, w], for at()."""
+        return torch.cat([self.phasor, self.slope_x, self.slope_y, self.height], 1).flatten(0, 1)
+
+    @classmethod
+    def at(cls, stacked: Tensor, q: Tensor, size: tuple[int, int]) -> "Waves":
+        """stacked waves of a frame [H, W] -> those at the positions q [2, h, w]."""
+        return cls(*sample(stacked, q, *size).unflatten(0, (2, 7)).split([2, 2, 2, 1], 1))
+
+
+class PhaseFit:
+    """The least-squares problem of one level, over one pixel in STRIDE x STRIDE:
+
+        residual  w (phi_moving(M p) - phi_fixed(p)),
+        Jacobian  w (grad phi_moving(M p) + grad phi_fixed(p)) / 2 . d(M p) / d v
+
+    The mean of both frames' gradients makes each step second-order (Malis, "Improving vision-based control using
+    efficient second-order minimization techniques", 2004). w counts as constant.
+
+    v [4] is theta in `unit`s, so that each number is about the pixels that it moves the border by: log scale and
+    rotation times half the long side, x, y.
+    """
+
+    def __init__(self, moving: Waves, fixed: Waves, pulse: Callable[[], None]):
+        h, w = self.size = fixed.size
+        thin = tuple(slice(min(STRIDE // 2, n - 1), None, STRIDE) for n in self.size)
+        self.moving, self.fixed, self.pulse = moving.stacked(), fixed.every(thin), pulse
+        self.p = coordinates(slice(0, h), slice(0, w), h, w, fixed.phasor.device)[(..., *thin)]  # [2, h', w']
+        self.inner = self._inner(self.p)
+        self.reach = max(h, w) / 2
+        self.unit = np.array([1 / self.reach, 1 / self.reach, 1.0, 1.0])
+        self.v = None  # where q, waves and weight were last evaluated
+
+    def residual(self, v: np.ndarray) -> np.ndarray:
+        """v [4] -> [2 * 2 * h' * w']."""
+        self._move_to(v)
+        return _rows((self.waves.phasor - self.fixed.phasor) * self.weight)
+
+    def jacobian(self, v: np.ndarray) -> np.ndarray:
+        """v [4] -> [2 * 2 * h' * w', 4]."""
+        self._move_to(v)
+        gx = (self.waves.slope_x + self.fixed.slope_x) / 2
+        gy = (self.waves.slope_y + self.fixed.slope_y) / 2
+        # d(M p) / d(log scale) = (rx, ry), d(M p) / d(rotation) = (-ry, rx): M p without its shift, and that turned.
+        rx, ry = self.q[0] - v[2], self.q[1] - v[3]
+        scale, rotation = (gx * rx + gy * ry) / self.reach, (gy * rx - gx * ry) / self.reach
+        return np.stack([_rows(d * self.weight) for d in (scale, rotation, gx, gy)]).T
+
+    def _move_to(self, v: np.ndarray) -> None:
+        """Samples the moving frame at M p, unless that is where it was sampled last."""
+        if self.v is not None and np.array_equal(v, self.v):
+            return
+        self.pulse()
+        self.v = v.copy()
+        self.q = place(self.p, Pose(similarity(torch.from_numpy(v * self.unit))), *self.size)  # [2, h', w']
+        self.waves = Waves.at(self.moving, self.q, self.size)
+        a, b = self.waves.height.clamp(min=0), self.fixed.height
+        agreement = (2 * a * b / (a.square() + b.square() + 1e-12)).pow(AGREEMENT / 2)
+        self.weight = agreement * (self._inner(self.q) & self.inner)  # [2, 1, h', w']
+
+    def _inner(self, q: Tensor) -> Tensor:
+        """q [2, h, w] -> [h, w]: inside the frame by MARGIN."""
+        h, w = self.size
+        margin = MARGIN * min(h, w)
         return (q[0].abs() <= w / 2 - margin) & (q[1].abs() <= h / 2 - margin)
 
-    (there, height), (here, here_height) = local_phase(moving), local_phase(fixed)
-    source = torch.cat([there, *_gradient(there), height * trust], 1).flatten(0, 1)  # [2 * 7, H, W]
-    here, slope_x, slope_y, here_height = (x[thin] for x in (here, *_gradient(here), here_height * fixed_trust))
-    reach = max(h, w) / 2  # scale and rotation count in pixels at the border
-    unit = np.array([1 / reach, 1 / reach, 1.0, 1.0])
 
-    def system(v):
-        pulse()
-        q = place(p, Pose(similarity(torch.from_numpy(v * unit))), h, w)
-        x, gx, gy, height = sample(source, q, h, w).unflatten(0, (2, 7)).split([2, 2, 2, 1], 1)
-        product = height.clamp(min=0) * here_height
-        weight = (2 * product / (height.square() + here_height.square() + 1e-12)).pow(AGREEMENT / 2)
-        weight = weight * (inner(q) & inner(p))
-        gx, gy = (gx + slope_x) / 2, (gy + slope_y) / 2
-        rx, ry = q[0] - v[2], q[1] - v[3]  # d(M p) / d(log scale); rotation: (-ry, rx)
-        j = torch.stack([(gx * rx + gy * ry) / reach, (gy * rx - gx * ry) / reach, gx, gy]) * weight
-        return ((x - here) * weight).flatten().double().cpu().numpy(), j.flatten(1).T.double().cpu().numpy()
+def _rows(x: Tensor) -> np.ndarray:
+    return x.flatten().double().cpu().numpy()
 
-    at = {}
 
-    def once(v):
-        if v.tobytes() not in at:
-            at.clear()
-            at[v.tobytes()] = system(v)
-        return at[v.tobytes()]
-
+def _minimise(fit: PhaseFit, theta: np.ndarray) -> np.ndarray:
+    """theta [4] -> theta [4] at the minimum near it, by scipy's trust-region least squares."""
     found = least_squares(
-        lambda v: once(v)[0],
-        theta / unit,
-        lambda v: once(v)[1],
+        fit.residual,
+        theta / fit.unit,
+        fit.jacobian,
         loss="cauchy",
         f_scale=ROBUST,
         max_nfev=ITERATIONS,
         xtol=1e-5,
         ftol=1e-7,
     )
-    return found.x * unit
-
-
-def _gradient(x: Tensor) -> tuple[Tensor, Tensor]:
-    """[N, C, H, W] -> its central differences along x and y."""
-    p = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    return (p[..., 1:-1, 2:] - p[..., 1:-1, :-2]) / 2, (p[..., 2:, 1:-1] - p[..., :-2, 1:-1]) / 2
+    return found.x * fit.unit

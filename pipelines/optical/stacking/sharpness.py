@@ -1,9 +1,13 @@
-"""How sharp each frame is at each pixel.
+"""How sharp each frame is at each pixel: contrast summed over octaves, and the light that clipping lost.
 
-The measure adds up octaves with equal weight: fine ones follow the outline of a twig, coarse ones carry the verdict
-of an edge into the smooth inside of a bar, where the fine ones hear only noise, or a background that shines through
-the bar in frames where it is out of focus. The two finest octaves are measured tile by tile, the coarser ones once
-for the whole picture at a quarter of its size.
+All octaves have equal weight. Fine ones follow the outline of a twig; coarse ones carry the verdict of an edge into the
+smooth inside of a bar, where the fine ones see only noise, or a background that shows through the bar in frames where
+the bar is out of focus. The two finest octaves are measured tile by tile, the coarser ones once for the whole picture
+at a quarter of its size.
+
+Highlights brighter than white mislead every measure of contrast: their blurred discs look sharper than they do. But
+defocus moves light and keeps its sum, while clipping loses light, and loses most where a highlight is in focus, small
+and far above white. So about a clipped highlight the frame with the least light is the sharp one.
 """
 
 import math
@@ -19,14 +23,16 @@ from ...image.pyramid import down, up
 from ...image.tiles import Tile, tiles
 from .source import Stack
 
-# Window of the measure, in samples of its octave.
-WINDOW = 1.5
+WINDOW = 1.5  # sigma of the measure's window, in samples of its octave
 FINE_OCTAVES = 2
 QUARTER = 2**FINE_OCTAVES
-# Samples on the long side of the coarsest octave: blur scales with the picture, so its number of pixels does not count.
-COARSEST_SIDE = 120
-# What rounding to 8 bits alone measures: below this nothing is known.
-ROUNDING = 0.02
+COARSEST_SIDE = 120  # samples on the long side of the coarsest octave: blur in pixels grows with the picture
+ROUNDING = 0.02  # what rounding to 8 bits alone measures: below this nothing is known
+CLIPPED = 0.98  # sRGB value from which a channel counts as clipped
+LIGHT_WINDOW = 0.01  # sigma of the window in which light is summed, of the long side: discs grow with the picture
+# One unit of lost light, in units of the measure, where an edge from black to white gives about 20 an octave.
+LIGHT_WEIGHT = 20.0
+SURVEY_AREA = 2_000_000  # px read at once in the first pass
 
 
 def sharpness(x: Tensor) -> Tensor:
@@ -60,52 +66,22 @@ def coarse_measure(quarter: Tensor, octaves: int) -> Tensor:
     return total
 
 
-# Lights brighter than white, whose blurred discs look sharper to any measure of contrast than the lights themselves.
-#
-# Defocus moves light about but keeps its sum; clipping swallows it, and swallows most where a light is in focus, small
-# and far above white. So about a clipped light the frame with the least light is the sharp one.
-
-# sRGB value from which a channel counts as clipped.
-CLIPPED = 0.98
-# Window in which light is summed, part of the long side: discs scale with the picture.
-LIGHT_WINDOW = 0.01
-# One unit of light swallowed, in units of the measure, where an edge from black to white gives about 20 an octave.
-LIGHT_WEIGHT = 20.0
-
-
-def near_clipped(clipped: Tensor, sigma: float) -> Tensor:
-    """clipped [N, H, W] 0..1 -> [N, H, W], True within reach of a clipped pixel. sigma: the window, in samples."""
-    return gaussian(clipped, sigma) > 1e-4
-
-
-# The first pass over a stack: frame by frame at a quarter of the size, so that any number of frames fits.
-
-
-def quarter_size(height: int, width: int) -> tuple[int, int]:
-    return -(-height // QUARTER), -(-width // QUARTER)
-
-
-def _quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """[3, H, W] sRGB -> a quarter of the size: colour [3, h, w] sRGB, light [1, h, w] linear, clipped [1, h, w]."""
-    light = decode_srgb(frame).mean(0, keepdim=True)
-    clipped = (frame.amax(0, keepdim=True) >= CLIPPED).float()
-    return down(down(torch.cat([frame, light, clipped])[None]))[0].split([3, 1, 1])
-
-
 def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
-    """stack of N frames -> [N, h, w] at a quarter of the size: coarse octaves of the measure, with the light that
-    clipping swallowed. tick is called after every part of a frame (parts() of them)."""
+    """The first pass over a stack: N frames -> [N, h, w] at a quarter of the size, the coarse octaves of the measure
+    with the light that clipping lost.
+
+    Frame by frame, so that any number of frames fits. tick is called after each of survey_tiles() of each frame.
+    """
     n, (height, width) = len(stack), stack.size
-    h, w = quarter_size(height, width)
+    h, w = -(-height // QUARTER), -(-width // QUARTER)
     device = stack.frames.device
     measure, light = torch.empty(n, h, w, device=device), torch.empty(n, h, w, device=device)
     clipped, colour = torch.zeros(1, h, w, device=device), torch.empty(3, h, w, device=device)
     octaves = coarse_octaves(height, width)
     for i in range(n):
-        for t in parts(height, width):
-            inner = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.inner)
-            core = tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in t.core)
-            c, e, z = _quarter(stack.read(i, t.outer)[0])
+        for t in survey_tiles(height, width):
+            core, inner = _quartered(t.core), _quartered(t.inner)
+            c, e, z = quarter(stack.read(i, t.outer)[0])
             colour[(slice(None), *core)] = c[(slice(None), *inner)]
             light[(i, *core)] = e[(0, *inner)]
             clipped[(0, *core)] = torch.maximum(clipped[(0, *core)], z[(0, *inner)])
@@ -114,12 +90,24 @@ def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
     sigma = max(0.5, LIGHT_WINDOW * max(height, width) / QUARTER)
     for i in range(n):
         light[i] = gaussian(light[i : i + 1], sigma)[0]  # frame by frame: the planes of all frames are held once
-    most, near = light.amax(0), near_clipped(clipped, sigma)[0]
+    most, reached = light.amax(0), gaussian(clipped, sigma)[0] > 1e-4  # within reach of a clipped pixel
     for i in range(n):
-        measure[i] += LIGHT_WEIGHT * (most - light[i]) * near
+        measure[i] += LIGHT_WEIGHT * (most - light[i]) * reached
     return measure
 
 
-def parts(height: int, width: int) -> list[Tile]:
-    """Windows of about two megapixels, in which survey() reads a frame."""
-    return tiles(height, width, halo=2 * QUARTER, area=2_000_000)
+def survey_tiles(height: int, width: int) -> list[Tile]:
+    """The tiles in which survey() reads a frame."""
+    return tiles(height, width, halo=2 * QUARTER, area=SURVEY_AREA)
+
+
+def quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """[3, H, W] sRGB -> a quarter of the size: colour [3, h, w] sRGB, light [1, h, w] linear, clipped [1, h, w]."""
+    light = decode_srgb(frame).mean(0, keepdim=True)
+    clipped = (frame.amax(0, keepdim=True) >= CLIPPED).float()
+    return down(down(torch.cat([frame, light, clipped])[None]))[0].split([3, 1, 1])
+
+
+def _quartered(window: tuple[slice, slice]) -> tuple[slice, slice]:
+    """Pixels -> the samples that stand on them at a quarter of the size."""
+    return tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in window)

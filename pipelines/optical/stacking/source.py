@@ -38,16 +38,16 @@ class Stack:
             a = int((q[axis].min() + (size - 1) / 2).floor()) - REACH
             b = int((q[axis].max() + (size - 1) / 2).ceil()) + REACH + 1
             cut.append(slice(min(max(a, 0), size - 1), min(max(b, 1), size)))
-        part = self.frames[(i, *cut)].movedim(-1, 0).float()
-        x = sample_sharply(part, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
+        source = self.frames[(i, *cut)].movedim(-1, 0).float()
+        x = sample_sharply(source, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
         if pose.gain != 1:
             x = encode_srgb(decode_srgb(x) * pose.gain)
         return x, inside(q, height, width)
 
 
 def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
-    """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or [1, H, W, 3] one by one into a temporary
-    file (16-bit floats, 6 bytes a pixel) that is mapped, so that the stack need not fit into memory: [N, H, W, 3].
+    """A batch [N, H, W, 3] as it is; an iterable of frames [H, W, 3] or batches [n, H, W, 3] one by one into a
+    temporary file (16-bit floats, 6 bytes a pixel) that is mapped, so that the stack need not fit into memory.
 
     Raises RefocusError on anything else, on frames of different sizes, and on values that are not finite.
     """
@@ -58,12 +58,12 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
         for frame in frames:
             one = frame[None] if isinstance(frame, Tensor) and frame.ndim == 3 else frame
             one = check_image(one, f"frame {count}")
-            if size not in (None, one.shape):
+            if size not in (None, one.shape[1:]):
                 raise RefocusError(
                     f"frame {count} is {size_of(one[0])} and those before it are "
-                    f"{' x '.join(map(str, size[1:]))}, but one size is needed: resize the frames."
+                    f"{' x '.join(map(str, size))}, but one size is needed: resize the frames."
                 )
-            size, count = one.shape, count + one.shape[0]
+            size, count = one.shape[1:], count + one.shape[0]
             try:
                 spool.write(one.half().cpu().contiguous().numpy().data)
             except OSError as e:
@@ -74,5 +74,5 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
         if not count:
             raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
         spool.flush()
-        mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size[1:]))
+        mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size))
     return torch.from_numpy(mapped)

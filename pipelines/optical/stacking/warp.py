@@ -1,4 +1,8 @@
-"""Where the pixels of a frame lie in the fused picture, and resampling by it."""
+"""Where the pixels of the fused picture lie in a frame, and resampling by it.
+
+Convention: positions are (x, y) in pixels from the picture's centre, x right, y down; tensors of them [2, h, w]. The
+reference is the frame that the fused picture is laid out by.
+"""
 
 from dataclasses import dataclass
 
@@ -6,16 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Lanczos window in samples, and the pixels that a sample reaches beyond its place.
-LOBES = 6
-REACH = LOBES + 2
+LOBES = 6  # of the Lanczos window, in samples to either side
+REACH = LOBES + 2  # px that a sample looks at beyond its position
+IDENTITY = torch.eye(2, 3, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
 class Pose:
-    """matrix [2, 3] float64 maps pixel coordinates (x, y) of the reference, counted from the picture's centre, to
-    those of the frame; distortion k then takes p to p (1 + k r^2), r = 1 at half the diagonal; gain is the factor on
-    the frame's light that gives the reference's exposure."""
+    """q = M p, then q (1 + k |q|^2 / (half the diagonal)^2): from the reference's positions p to the frame's.
+
+    matrix M [2, 3] float64; distortion k; gain: factor on the frame's light that gives the reference's exposure.
+    """
 
     matrix: Tensor
     distortion: float = 0.0
@@ -23,7 +28,7 @@ class Pose:
 
 
 def similarity(theta: Tensor) -> Tensor:
-    """theta [4]: log scale, rotation in radians, x, y in pixels -> matrix [2, 3]."""
+    """theta [4]: log scale, rotation in radians (x towards y), shift x, y in pixels -> matrix [2, 3]."""
     s, c, d = theta[0].exp(), theta[1].cos(), theta[1].sin()
     return torch.stack([torch.stack([s * c, -s * d, theta[2]]), torch.stack([s * d, s * c, theta[3]])])
 
@@ -34,22 +39,22 @@ def chain(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def coordinates(rows: slice, columns: slice, height: int, width: int, device=None) -> Tensor:
-    """[2, h, w]: x, y of the window's pixels, counted from the centre of the [height, width] picture."""
+    """-> [2, h, w]: positions of a window's pixels in the [height, width] picture."""
     y = torch.arange(rows.start, rows.stop, device=device, dtype=torch.float32) - (height - 1) / 2
     x = torch.arange(columns.start, columns.stop, device=device, dtype=torch.float32) - (width - 1) / 2
     return torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))])
 
 
 def place(p: Tensor, pose: Pose, height: int, width: int) -> Tensor:
-    """p [2, h, w] in the reference -> [2, h, w] in the frame, both counted from the centre."""
+    """p [2, h, w] in the reference -> [2, h, w] in the frame; both have the size [height, width]."""
     m = pose.matrix.to(p)
     q = torch.einsum("ij,jhw->ihw", m[:, :2], p) + m[:, 2, None, None]
     return q * (1 + pose.distortion * q.square().sum(0) * 4 / (height * height + width * width))
 
 
 def sample(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
-    """image [C, h, w], whose first pixel is pixel `corner` (y, x) of the [height, width] frame; q [2, H, W] counted
-    from the frame's centre -> [C, H, W], bicubic; the border's colour goes on outside."""
+    """image [C, h, w], whose first pixel is pixel `corner` (y, x) of the [height, width] frame; positions q [2, H, W]
+    in that frame -> [C, H, W], bicubic; the border's colour goes on outside."""
     h, w = image.shape[-2:]
     x = (q[0] + (width - 1) / 2 - corner[1] + 0.5) * 2 / w - 1
     y = (q[1] + (height - 1) / 2 - corner[0] + 0.5) * 2 / h - 1

@@ -1,0 +1,75 @@
+"""LoadRefocusModel with the engine learn2refocus: what a UNet file becomes, and what is said of wrong ones."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from rackfocus.dev.host.library import use_comfy
+
+use_comfy()
+
+from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
+from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
+from rackfocus.tests.nodes.conftest import XT  # noqa: E402
+
+
+def test_norms_have_the_eps_of_training(model):
+    """1e-6 in the resnets of blocks that attend on the way down and of all on the way up, 1e-5 elsewhere."""
+    net = model.models.model.model.diffusion_model
+    eps = {name: m.eps for name, m in net.named_modules() if isinstance(m, torch.nn.GroupNorm)}
+    resnets = {n: e for n, e in eps.items() if n.endswith(("in_layers.0", "out_layers.0"))}
+    attending = {n.split(".")[1] for n in eps if n.startswith("input_blocks.") and ".1.norm" in n}
+    for name, value in resnets.items():
+        place, number = name.split(".")[:2]
+        fine = place == "output_blocks" or (place == "input_blocks" and number in attending)
+        assert value == (1e-6 if fine else 1e-5), name
+    assert {resnets[n] for n in resnets} == {1e-6, 1e-5} and eps["out.0"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"refocus_unet": "none"}, r"none is chosen in refocus_unet.*diffusion_pytorch_model.*tedlasai/learn2refocus"),
+        ({"refocus_unet": "vae.safetensors"}, r"vae\.safetensors is SVD's VAE, but learn2refocus's UNet"),
+        ({"refocus_unet": "torn.safetensors"}, r"torn\.safetensors cannot be read"),
+        ({"refocus_unet": "xt/unet.safetensors"}, r"unet\.safetensors is the UNet of SVD-xt .*25 frames"),
+        ({"clip_vision": None}, "no CLIP_VISION is connected"),
+        ({"vae": None}, "no VAE is connected"),
+        ({"vae": SimpleNamespace(first_stage_model=torch.nn.Identity())}, "no layers in time"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(load, changes, said):
+    with pytest.raises(RefocusError, match=said) as error:
+        load(**changes)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [
+        (XT, True),
+        (XT.replace("25", "14"), False),
+        (XT.replace("UNet", "Something"), False),
+        ("no json", False),
+        ("[25]", False),
+    ],
+)
+def test_the_frame_count_beside_the_file_tells_svd_xt(unets, load, config, refused):
+    (unets / "xt" / "config.json").write_text(config)
+    try:
+        if refused:
+            with pytest.raises(RefocusError, match="SVD-xt"):
+                load(refocus_unet="xt/unet.safetensors")
+        else:
+            assert load(refocus_unet="xt/unet.safetensors")
+    finally:
+        (unets / "xt" / "config.json").write_text(XT)
+
+
+def test_missing_is_said_before_anything_runs(load):
+    check = LoadRefocusModel.validate_inputs
+    assert check(engine="learn2refocus", refocus_unet="unet.safetensors") is True
+    assert check(engine="learn2refocus", refocus_unet=None) is True  # over a link: not known yet
+    assert "no such file" in check(engine="learn2refocus", refocus_unet="gone.safetensors")
+    assert "none is chosen in refocus_unet" in check(engine="learn2refocus")
