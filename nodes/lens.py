@@ -323,7 +323,7 @@ class RefocusRack(io.ComfyNode):
             strength=strength,
             frames=frames,
             easing=easing,
-            size=None if picture is None else tuple(picture.shape[1:3]),
+            size=None if picture is None else (picture.shape[1], picture.shape[2]),
             clip=1 if picture is None else picture.shape[0],
             near_m=scene_near,
             far_m=scene_far,
