@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from rackfocus.pipelines.image.progress import Clock
+from rackfocus.pipelines.image.progress import Counter
 from rackfocus.pipelines.optical.bokeh.highlights import Highlights
 from rackfocus.pipelines.optical.bokeh.lens import Field, Lens
 from rackfocus.pipelines.optical.bokeh.surfaces import PARALLAX, Points
@@ -13,7 +13,7 @@ from rackfocus.pipelines.optical.bokeh.views import _Projection, depth_level, re
 
 H, W = 7, 11
 FIELD = Field(x=-2, y=3, width=23, height=17)
-NO_CLOCK = Clock(None, 0)
+NO_CLOCK = Counter(None, 0)
 
 
 def random(*shape, seed):
@@ -166,5 +166,5 @@ def test_cells_are_counted_row_by_row_however_many_there_are(width):
 
 def test_the_clock_ticks_once_per_lens_point():
     told = []
-    render_views(surface(), H, W, lens(), FIELD, highlights(), Clock(lambda *n: told.append(n), 9))
+    render_views(surface(), H, W, lens(), FIELD, highlights(), Counter(lambda *n: told.append(n), 9))
     assert told == [(i + 1, 9) for i in range(9)]

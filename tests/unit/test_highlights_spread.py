@@ -6,14 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.pipelines.image.progress import Clock
+from rackfocus.pipelines.image.progress import Counter
 from rackfocus.pipelines.optical.bokeh import highlights as h
 from rackfocus.pipelines.optical.bokeh import render_bokeh
 from rackfocus.pipelines.optical.bokeh.highlights import Highlights
 from rackfocus.pipelines.optical.bokeh.lens import Field, Lens, make_lens
 from rackfocus.pipelines.optics import DefocusMap, aperture_kernel, aperture_mask
 
-NO_CLOCK = Clock(None, 0)
+NO_CLOCK = Counter(None, 0)
 
 
 def random(*shape, seed=0):
