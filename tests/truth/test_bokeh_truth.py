@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from rackfocus.dev.bench.baselines import disc_scatter
-from rackfocus.dev.bench.truth import psnr, scenes
+from rackfocus.dev.bench.truth import scenes
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
 from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.tests.pictures import psnr
 
 
 def gain(kind, linear, quality):

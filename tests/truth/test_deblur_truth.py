@@ -1,7 +1,6 @@
 """deblur on path-traced photographs: gains in dB, in sRGB, over the photo as it is; 0.2 dB under what was measured."""
 
 import json
-import math
 import os
 
 import numpy as np
@@ -12,11 +11,7 @@ import torch.nn.functional as F
 from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import deblur
 from rackfocus.pipelines.optics import DefocusMap
-
-
-def psnr(a, b, mask=None):
-    d = (a - b) ** 2
-    return -10 * math.log10(float((d if mask is None else d[:, mask]).mean()) + 1e-12)
+from rackfocus.tests.pictures import psnr
 
 
 def away_from_depth_edges(depth, radius):

@@ -11,6 +11,7 @@ from scipy.ndimage import map_coordinates
 
 from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
 from rackfocus.pipelines.optical.stacking import fuse_stack
+from rackfocus.tests.pictures import psnr
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +35,6 @@ def scenes(truth):
             )
         )
     return found
-
-
-def psnr(a, b, where=None):
-    e = (a - b).square()[0]
-    return -10 * math.log10(float(e.mean() if where is None else e[where].mean()))
 
 
 def drifted(frames, seed):
