@@ -25,7 +25,11 @@ def call(room, purpose, commands):
         sys.exit(0 if asked else f"\n{name} has no command {given}.")
     sys.argv = [name + " " + given] + sys.argv[2:]
     try:
-        importlib.import_module("." + commands[given][0], room).main()
+        module = importlib.import_module("." + commands[given][0], room)
+        if len(sys.argv) > 1 and not hasattr(module, "argparse"):
+            print(module.__doc__ or "")
+            sys.exit(0 if sys.argv[1] in ("-h", "--help") else f"{given} takes no arguments.")
+        module.main()
     except UserError as error:
         sys.exit(f"{given}: {error}")
     except KeyboardInterrupt:

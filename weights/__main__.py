@@ -25,8 +25,8 @@ def main(arguments=None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("list", "check", "fetch"):
         command = commands.add_parser(name)
-        optional = {} if name == "fetch" else {"nargs": "?"}
-        command.add_argument("engine", choices=engines, metavar=f"ENGINE ({', '.join(engines)})", **optional)
+        nargs = None if name == "fetch" else "?"
+        command.add_argument("engine", nargs=nargs, choices=engines, metavar=f"ENGINE ({', '.join(engines)})")
         if name != "list":
             command.add_argument("--models", help="the folder 'models' of your ComfyUI")
     commands.choices["check"].add_argument("--fast", action="store_true", help="compare sizes, not sha256")

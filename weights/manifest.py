@@ -51,11 +51,13 @@ def weight_files(engine: str | None = None) -> list[WeightFile]:
 def still_needed(files: list[WeightFile], present: Callable[[WeightFile], bool]) -> list[WeightFile]:
     """Those that are not present, in order; a group that has one present needs none, else its first stands for all."""
     have = [f for f in files if present(f)]
-    done, needed = {f.group for f in have if f.group}, []
+    done = {f.group for f in have if f.group}
+    needed = []
     for f in files:
         if f in have or f.group in done:
             continue
-        done |= {f.group} - {None}
+        if f.group:
+            done.add(f.group)
         needed.append(f)
     return needed
 

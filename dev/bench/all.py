@@ -1,5 +1,6 @@
 """The three benches of README's tables, each in a process of its own: a peak of memory never falls."""
 
+import argparse
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ BENCHES = ("optical", "genfocus", "learn2refocus")
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name in BENCHES:
         code = subprocess.run([sys.executable, "-m", __package__, name]).returncode
         if code:

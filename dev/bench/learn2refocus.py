@@ -3,6 +3,7 @@
 Processor seconds a step beside the plain host sampler and the reference, in one run; peak memory of decoding by chunk.
 """
 
+import argparse
 import json
 import resource
 import statistics
@@ -93,13 +94,16 @@ def decoding(chunk: int):
 
 
 def main():
-    if sys.argv[1:2] == ["decoding"]:
-        return decoding(int(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--decoding", type=int, metavar="N", help="only the memory of decoding N frames at a time")
+    given = parser.parse_args()
+    if given.decoding:
+        return decoding(given.decoding)
     speed()
     print(f"decoding nine frames of {2 * DECODED} x {2 * DECODED} pixels, memory on top, MiB")
     for chunk in (1, 3, 9):  # each in a process of its own: a peak never falls
         told = subprocess.run(
-            [sys.executable, "-m", __package__, "learn2refocus", "decoding", str(chunk)],
+            [sys.executable, "-m", __package__, "learn2refocus", "--decoding", str(chunk)],
             capture_output=True,
             text=True,
             check=True,

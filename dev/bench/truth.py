@@ -13,7 +13,6 @@ from PIL import Image
 
 from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optics import aperture_mask
-from rackfocus.tests.pictures import psnr as psnr
 
 from ..host.paths import ROOT
 

@@ -3,6 +3,7 @@
 The row is text | noise | condition 0 | condition 1 | ...; the same as pipelines.flux.reference, branch by branch.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import comfy.model_management as mm
@@ -40,7 +41,7 @@ class Inputs:
 
 def velocity(
     flux,
-    loras: list[LoraWeights],
+    loras: Sequence[LoraWeights],
     noise: Tensor,
     conditions: list[NativeCondition],
     inputs: Inputs,
@@ -126,8 +127,10 @@ def _embed(flux, inputs: Inputs, img: Tensor, n_loras: int) -> Tensor:
 
 
 def _positions(flux, rows: Rows, noise: Tensor, conditions: list[NativeCondition]) -> Tensor:
-    ids = [torch.zeros(rows.text, 3, device=noise.device), position_ids(*noise.shape[1:3], device=noise.device)]
-    ids += [position_ids(*c.grid.shape[1:3], c.offset, noise.device) for c in conditions]
+    ids = [torch.zeros(rows.text, 3, device=noise.device)]
+    for grid, offset in ((noise, (0, 0)), *((c.grid, c.offset) for c in conditions)):
+        h, w = grid.shape[1:3]
+        ids.append(position_ids(h, w, offset, noise.device))
     return flux.pe_embedder(torch.cat(ids)[None].repeat(len(noise), 1, 1))
 
 

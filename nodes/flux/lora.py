@@ -3,6 +3,7 @@
 Adding to outputs leaves the weights alone, whatever they are: bf16, fp8, GGUF, offloaded, patched by other LoRAs.
 """
 
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import comfy.model_management as mm
@@ -61,7 +62,7 @@ def lora_patcher(lora: dict[str, LowRank], architecture: Architecture):
 
 
 @contextmanager
-def loras_on_conditions(flux: nn.Module, loras: list[LoraWeights], rows: Rows):
+def loras_on_conditions(flux: nn.Module, loras: Sequence[LoraWeights], rows: Rows):
     """Within this context conditions run through their LoRA; afterwards, however it ends, nothing is left."""
     handles = []
     try:

@@ -45,7 +45,7 @@ class Prepared:
 def prepare_deblur(models: GenfocusModels, image: Tensor, pre: Tensor | None, **settings) -> Prepared:
     """image [B, H, W, 3]: the blurred photo; pre: the same already sharpened by something else, or None."""
     setup, loras = models.deblurring(pre is not None)
-    images = [image]
+    images: list[Tensor | None] = [image]
     if len(setup.slots) == 2:
         images = [None if pre is None else _of_size(check_image(pre, "pre_deblurred"), image, "pre_deblurred"), image]
     return prepare(models, setup, loras, images, image, **settings)
@@ -61,7 +61,10 @@ def prepare_bokeh(
         )
     setup, loras = models.blurring(aperture is not None)
     b, h, w, _ = image.shape
-    images = [image, match_batch(defocus_image(defocus.scaled_to(h, w).radius), b, "the defocus map")]
+    images: list[Tensor | None] = [
+        image,
+        match_batch(defocus_image(defocus.scaled_to(h, w).radius), b, "the defocus map"),
+    ]
     if aperture is not None:
         shape = resize_depth(check_plane(aperture, "aperture"), h, w)[..., None].expand(-1, -1, -1, 3)
         images.append(match_batch(shape, b, "the aperture"))

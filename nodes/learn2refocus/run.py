@@ -48,7 +48,8 @@ def generate_stacks(
     """image [B, H, W, 3] -> (B stacks of nine frames, a line for each photo that tells its position)."""
     positions = positions_of(image, depth, depth_kind, input_position)
     image = from_device(image)
-    small = resize(image, *model_size(*image.shape[1:3], max_megapixels))
+    height, width = image.shape[1:3]
+    small = resize(image, *model_size(height, width, max_megapixels))
     made = run(
         models,
         small,

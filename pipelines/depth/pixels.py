@@ -15,7 +15,7 @@ HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; 1 is Lanczos
 # What a processor does unless its preprocessor_config.json says otherwise.
-USUAL = {
+USUAL: dict[str, dict] = {
     "DPT": {"size": 384, "resample": 3, "image_mean": HALF, "image_std": HALF},
     "DepthPro": {"size": 1536, "resample": 2, "image_mean": HALF, "image_std": HALF},
     "ZoeDepth": {
@@ -57,15 +57,17 @@ class Pixels:
     def target(self, height: int, width: int) -> tuple[int, int]:
         """Size of the picture -> size of pixel_values."""
         if self.size is None:
-            return tuple(max(1, int(side // self.multiple)) * int(self.multiple) for side in (height, width))
+            h, w = (max(1, int(side // self.multiple)) * int(self.multiple) for side in (height, width))
+            return h, w
         scales = [self.size[0] / height, self.size[1] / width]
         if self.keep_aspect:
             scales = [scales[1] if abs(1 - scales[1]) < abs(1 - scales[0]) else scales[0]] * 2
         least = max(1, int(self.multiple))
-        return tuple(
+        h, w = (
             max(least, int(round(scale * side / self.multiple) * self.multiple))
             for scale, side in zip(scales, (height, width), strict=True)
         )
+        return h, w
 
     def values(self, image: Tensor) -> Tensor:
         """Image [B, H, W, 3] in 0..1 -> pixel_values [B, 3, h, w]."""

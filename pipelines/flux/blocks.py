@@ -9,13 +9,15 @@ Method: OminiControl (arXiv 2411.15098).
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from .lora_file import LowRank
 
+Layers = Any  # a module of diffusers: torch would have each of its parts be a Tensor or a Module
 TEXT, NOISE, FIRST_CONDITION = 0, 1, 2  # the order of the branches, everywhere
 
 
@@ -40,16 +42,16 @@ class Branch:
     rope: tuple[Tensor, Tensor]
     lora: dict[str, LowRank] = field(default_factory=dict)
 
-    def linear(self, name: str, layer: nn.Module, x: Tensor) -> Tensor:
+    def linear(self, name: str, layer: Layers, x: Tensor) -> Tensor:
         """The base layer, plus this branch's LoRA for it. name: the layer in diffusers' naming."""
         y = layer(x)
         return y + self.lora[name](x) if name in self.lora else y
 
-    def modulation(self, name: str, norm: nn.Module, n: int) -> tuple[Tensor, ...]:
+    def modulation(self, name: str, norm: Layers, n: int) -> tuple[Tensor, ...]:
         """n tensors [B, 1, hidden] (shift, scale, gate, ...) computed from the branch's own timestep embedding."""
         return self.linear(f"{name}.linear", norm.linear, norm.silu(self.temb))[:, None].chunk(n, dim=-1)
 
-    def qkv(self, name: str, attn: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def qkv(self, name: str, attn: Layers, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values [B, heads, n, d] by the image's weights."""
         return self.rotated(
             self.linear(f"{name}.attn.to_q", attn.to_q, x),
@@ -59,12 +61,12 @@ class Branch:
             attn.norm_k,
         )
 
-    def text_qkv(self, attn: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def text_qkv(self, attn: Layers, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The same by the text's weights."""
         q, k, v = attn.add_q_proj(x), attn.add_k_proj(x), attn.add_v_proj(x)
         return self.rotated(q, k, v, attn.norm_added_q, attn.norm_added_k)
 
-    def rotated(self, q: Tensor, k: Tensor, v: Tensor, norm_q: nn.Module, norm_k: nn.Module):
+    def rotated(self, q: Tensor, k: Tensor, v: Tensor, norm_q: Layers, norm_k: Layers):
         d = self.rope[0].shape[-1]
         q, k, v = (y.unflatten(-1, (-1, d)).transpose(1, 2) for y in (q, k, v))  # [B, n, heads * d] -> [B, heads, n, d]
         return rotate(norm_q(q), self.rope), rotate(norm_k(k), self.rope), v
@@ -93,7 +95,7 @@ def branch_attention(qkv: list[tuple[Tensor, Tensor, Tensor]], mutual: bool = Fa
     return out
 
 
-def double_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
+def double_block(block: Layers, name: str, branches: list[Branch], mutual: bool = False):
     """Attention, then an MLP; text by weights of its own. Changes the branches' x in place."""
     attn, mods, qkv = block.attn, [], []
     for i, b in enumerate(branches):
@@ -114,7 +116,7 @@ def double_block(block: nn.Module, name: str, branches: list[Branch], mutual: bo
             b.x = b.x + mlp_gate * b.linear(f"{name}.ff.net.2", block.ff.net[2], hidden)
 
 
-def single_block(block: nn.Module, name: str, branches: list[Branch], mutual: bool = False):
+def single_block(block: Layers, name: str, branches: list[Branch], mutual: bool = False):
     """Attention beside an MLP, one set of weights for all branches. Changes the branches' x in place."""
     gates, mlps, qkv = [], [], []
     for b in branches:

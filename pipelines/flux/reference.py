@@ -61,7 +61,8 @@ def velocity(
     ]
     for c in conditions:
         tokens = c.grid.flatten(1, 2)  # [B, n, C]
-        branch = Branch(tokens, still, rope(position_ids(*c.grid.shape[1:3], c.offset)), c.lora)
+        rows, columns = c.grid.shape[1:3]
+        branch = Branch(tokens, still, rope(position_ids(rows, columns, c.offset)), c.lora)
         branch.x = branch.linear("x_embedder", transformer.x_embedder, tokens)
         branches.append(branch)
 

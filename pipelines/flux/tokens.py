@@ -58,7 +58,7 @@ class Rows:
     @cached_property
     def condition_ranges(self) -> list[tuple[int, int, int]]:
         """[(start, end, lora)] in the image stream, which begins with the noise; neighbours of one LoRA are merged."""
-        ranges = []
+        ranges: list[tuple[int, int, int]] = []
         ends = list(accumulate(self.conditions, initial=self.noise))
         for start, end, lora in zip(ends[:-1], ends[1:], self.loras, strict=True):
             if ranges and ranges[-1][2] == lora:
@@ -123,11 +123,13 @@ def by_tiles(predict: Callable[[slice, slice], Tensor], grid: Tensor, tile: int 
 
     predict(rows, columns) -> [B, rows, columns, C] for one tile.
     """
+    h, w = grid.shape[1:3]
     total = torch.zeros(grid.shape, dtype=torch.float32, device=grid.device)
-    weight = torch.zeros(1, *grid.shape[1:3], 1, device=grid.device)
-    for rows, columns in tiles(*grid.shape[1:3], tile):
+    weight = torch.zeros(1, h, w, 1, device=grid.device)
+    for rows, columns in tiles(h, w, tile):
         prediction = predict(rows, columns)
-        gauss = window(*prediction.shape[1:3], device=grid.device)[None, :, :, None]  # [1, rows, columns, 1]
+        high, wide = prediction.shape[1:3]
+        gauss = window(high, wide, grid.device)[None, :, :, None]  # [1, rows, columns, 1]
         total[:, rows, columns] += prediction * gauss
         weight[:, rows, columns] += gauss
     return (total / weight).to(grid.dtype)

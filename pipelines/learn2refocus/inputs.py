@@ -51,7 +51,8 @@ def model_size(height: int, width: int, megapixels: float = MEGAPIXELS) -> tuple
         raise RefocusError(f"the largest size is {megapixels:g} megapixels, but more than 0 is needed.")
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
     rounding = 1e-6  # a side that is 64 n up to rounding counts as 64 n
-    return tuple(max(SIDE, int(side * scale + rounding) // SIDE * SIDE) for side in (height, width))
+    height, width = (max(SIDE, int(side * scale + rounding) // SIDE * SIDE) for side in (height, width))
+    return height, width
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

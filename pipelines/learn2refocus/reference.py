@@ -118,12 +118,11 @@ def load_reference(unet_folder: str, svd_folder: str, dtype: torch.dtype = torch
     from transformers import CLIPVisionModelWithProjection
 
     local = {"local_files_only": True, "torch_dtype": dtype}
+    encoder: Any = CLIPVisionModelWithProjection  # transformers types .to() as if it took a model
     return Reference(
         UNetSpatioTemporalConditionModel.from_pretrained(unet_folder, **local).eval(),
         AutoencoderKLTemporalDecoder.from_pretrained(svd_folder, subfolder="vae", **local).eval(),
-        CLIPVisionModelWithProjection.from_pretrained(svd_folder, subfolder="image_encoder", local_files_only=True)
-        .to(dtype)
-        .eval(),
+        encoder.from_pretrained(svd_folder, subfolder="image_encoder", local_files_only=True).to(dtype).eval(),
     )
 
 
@@ -148,7 +147,8 @@ def photo_to_stack(
     image = check_image(image)
     if image.shape[0] != 1:
         raise RefocusError(f"{image.shape[0]} images were given, but a focal stack is made from 1: pick one frame.")
-    image = resize(image.to(models.unet.device), *model_size(*image.shape[1:3], megapixels))
+    height, width = image.shape[1:3]
+    image = resize(image.to(models.unet.device), *model_size(height, width, megapixels))
     pixels = clip_pixels(image, corrected=corrected_clip).to(models.image_encoder.dtype)
     embed = models.image_encoder(pixels).image_embeds[:, None].float()
     latent = encode(models.vae, image).float()

@@ -155,7 +155,7 @@ def kind_of(shapes: Shapes) -> str:
 
 def _image_unet(shapes: Shapes) -> str:
     context = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight")), None)
-    known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context)
+    known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context or 0)
     return f"a UNet for single pictures{f' ({known})' if known else ''}, without layers in time"
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rackfocus.dev.bench.truth import psnr
 from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
 from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.tests.pictures import psnr
 
 H, W, MARGIN = 96, 128, 16
 CARD = (slice(MARGIN + 28, MARGIN + 68), slice(MARGIN + 40, MARGIN + 88))

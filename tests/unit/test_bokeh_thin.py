@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from rackfocus.dev.bench.baselines import disc_scatter
-from rackfocus.dev.bench.truth import psnr
 from rackfocus.pipelines.image.light import encode_srgb
 from rackfocus.pipelines.optical import render_bokeh
 from rackfocus.pipelines.optics import DefocusMap, aperture_mask, aperture_points
+from rackfocus.tests.pictures import psnr
 
 H, W, SLOPE = 96, 128, 0.31
 LINE = torch.tensor([0.8, 0.7, 0.2])

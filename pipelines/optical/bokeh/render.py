@@ -126,7 +126,8 @@ class _Camera:
 
     def plan(self, radius: Tensor) -> list[Tile]:
         """radius [H, W] -> the tiles of its picture."""
-        return tiles(*radius.shape, self._largest(radius))
+        height, width = radius.shape
+        return tiles(height, width, self._largest(radius))
 
     def photograph(
         self, image: Tensor, radius: Tensor, background: Tensor | None, plan: list[Tile], counter: Counter

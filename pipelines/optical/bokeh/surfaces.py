@@ -84,7 +84,8 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
     """
     nearest, farthest = window_min(radius[None, None], 3)[0, 0], window_max(radius[None, None], 3)[0, 0]
     edge, middle = (farthest - nearest) > PARALLAX, (nearest + farthest) / 2
-    at = _raster(*radius.shape, radius.device)  # [H * W, 2]
+    height, width = radius.shape
+    at = _raster(height, width, radius.device)  # [H * W, 2]
     colour, opaque = linear.reshape(-1, 3), torch.ones_like(radius).reshape(-1)
     if not edge.any():
         return Points(at, radius.reshape(-1), colour, opaque)

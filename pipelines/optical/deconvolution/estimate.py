@@ -14,7 +14,7 @@ are averaged over rings one cycle per window wide, ring k about k + 1 cycles.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -184,7 +184,7 @@ def likelihood(p: Tensor, noise: float, level: int, tick: Tick = lambda: None) -
     _, count = _rings(p.device)
     count = (count * _CORRELATED)[_FIRST_RING:]
     p = p[:, _FIRST_RING:]
-    best = None
+    best = torch.tensor(-torch.inf, device=p.device)
     for shape in expected_spectra(level).to(p.device)[:, :, _FIRST_RING:]:  # [radii, rings]
         scores = []
         for q in shape:
@@ -198,7 +198,7 @@ def likelihood(p: Tensor, noise: float, level: int, tick: Tick = lambda: None) -
             ratio = p.clamp(min=1e-14) / v
             scores.append(-(count * (ratio - ratio.log() - 1)).sum(-1))
         s = torch.stack(scores, -1)
-        best = s if best is None else torch.maximum(best, s)
+        best = torch.maximum(best, s)
     return best
 
 
@@ -242,7 +242,7 @@ def _rings(device) -> tuple[Tensor, Tensor]:
     return member.to(device), member.sum(0).to(device)
 
 
-def _to_pixels(t: Tensor, size: tuple[int, int]) -> Tensor:
+def _to_pixels(t: Tensor, size: Sequence[int]) -> Tensor:
     """[h, w] on the grid of windows -> [H, W]: each pixel takes the window whose centre is nearest."""
     rows, columns = (
         ((torch.arange(n, device=t.device) - WINDOW // 2) / HOP).round().long().clamp(0, m - 1)

@@ -46,13 +46,14 @@ def register(moving: Tensor, fixed: Tensor, pulse: Callable[[], None] = lambda: 
     pulse is called often and may raise to cancel."""
     levels = [(decode_srgb(moving).mean(0), decode_srgb(fixed).mean(0))]
     while min(levels[-1][0].shape) >= 2 * COARSEST:
-        levels.append(tuple(F.avg_pool2d(x[None, None], 2)[0, 0] for x in levels[-1]))
+        a, b = (F.avg_pool2d(x[None, None], 2)[0, 0] for x in levels[-1])
+        levels.append((a, b))
     theta = np.zeros(4)
     for level in reversed(range(len(levels))):
         unit = np.array([1.0, 1.0, 0.5**level, 0.5**level])  # shift in the level's pixels
         trust = [None, None] if level else [_unclipped(x) for x in (moving, fixed)]
-        waves = [Waves.of(light, t) for light, t in zip(levels[level], trust, strict=True)]
-        theta = _minimise(PhaseFit(*waves, pulse), theta * unit) / unit
+        of_moving, of_fixed = (Waves.of(light, t) for light, t in zip(levels[level], trust, strict=True))
+        theta = _minimise(PhaseFit(of_moving, of_fixed, pulse), theta * unit) / unit
     return torch.from_numpy(theta)
 
 
@@ -99,11 +100,13 @@ class Waves:
 
     @property
     def size(self) -> tuple[int, int]:
-        return tuple(self.phasor.shape[-2:])
+        height, width = self.phasor.shape[-2:]
+        return height, width
 
     def every(self, step: tuple[slice, slice]) -> "Waves":
         """On these rows and columns only."""
-        return Waves(*(x[(..., *step)] for x in (self.phasor, self.slope_x, self.slope_y, self.height)))
+        rows, columns = step
+        return Waves(*(x[..., rows, columns] for x in (self.phasor, self.slope_x, self.slope_y, self.height)))
 
     def stacked(self) -> Tensor:
         """[2 * 7, h, w], for at()."""
@@ -130,13 +133,13 @@ class PhaseFit:
 
     def __init__(self, moving: Waves, fixed: Waves, pulse: Callable[[], None]):
         h, w = self.size = fixed.size
-        thin = tuple(slice(min(STRIDE // 2, n - 1), None, STRIDE) for n in self.size)
-        self.moving, self.fixed, self.pulse = moving.stacked(), fixed.every(thin), pulse
-        self.p = coordinates(slice(0, h), slice(0, w), h, w, fixed.phasor.device)[(..., *thin)]  # [2, h', w']
+        rows, columns = (slice(min(STRIDE // 2, n - 1), None, STRIDE) for n in self.size)
+        self.moving, self.fixed, self.pulse = moving.stacked(), fixed.every((rows, columns)), pulse
+        self.p = coordinates(slice(0, h), slice(0, w), h, w, fixed.phasor.device)[:, rows, columns]  # [2, h', w']
         self.inner = self._inner(self.p)
         self.reach = max(h, w) / 2
         self.unit = np.array([1 / self.reach, 1 / self.reach, 1.0, 1.0])
-        self.v = None  # where q, waves and weight were last evaluated
+        self.v: np.ndarray | None = None  # where q, waves and weight were last evaluated
 
     def residual(self, v: np.ndarray) -> np.ndarray:
         """v [4] -> [2 * 2 * h' * w']."""

@@ -59,10 +59,11 @@ def coarse_octaves(height: int, width: int) -> int:
 
 def coarse_measure(quarter: Tensor, octaves: int) -> Tensor:
     """quarter [N, 3, h, w], frames at a quarter of their size -> [N, h, w]: the octaves from the third on."""
+    height, width = quarter.shape[-2:]
     total, x = sharpness(quarter), quarter
     for octave in range(1, octaves):
         x = down(x)
-        total += up(sharpness(x)[:, None], *quarter.shape[-2:], 2**octave)[:, 0]
+        total += up(sharpness(x)[:, None], height, width, 2**octave)[:, 0]
     return total
 
 
@@ -110,4 +111,5 @@ def quarter(frame: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _quartered(window: tuple[slice, slice]) -> tuple[slice, slice]:
     """Pixels -> the samples that stand on them at a quarter of the size."""
-    return tuple(slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in window)
+    rows, columns = (slice(-(-s.start // QUARTER), -(-s.stop // QUARTER)) for s in window)
+    return rows, columns

@@ -25,12 +25,14 @@ class Stack:
 
     @property
     def size(self) -> tuple[int, int]:
-        return tuple(self.frames.shape[1:3])
+        height, width = self.frames.shape[1:3]
+        return height, width
 
     def read(self, i: int, window: tuple[slice, slice]) -> tuple[Tensor, Tensor | None]:
         """([3, h, w] float32, [h, w] 1 where frame i covers the window or None where it covers all of it)."""
         if not self.poses:
-            return self.frames[(i, *window)].movedim(-1, 0).float(), None
+            rows, columns = window
+            return self.frames[i, rows, columns].movedim(-1, 0).float(), None
         pose, (height, width) = self.poses[i], self.size
         q = place(coordinates(*window, height, width, self.frames.device), pose, height, width)
         cut = []
@@ -38,7 +40,7 @@ class Stack:
             a = int((q[axis].min() + (size - 1) / 2).floor()) - REACH
             b = int((q[axis].max() + (size - 1) / 2).ceil()) + REACH + 1
             cut.append(slice(min(max(a, 0), size - 1), min(max(b, 1), size)))
-        source = self.frames[(i, *cut)].movedim(-1, 0).float()
+        source = self.frames[i, cut[0], cut[1]].movedim(-1, 0).float()
         x = sample_sharply(source, q, height, width, (cut[0].start, cut[1].start)).clamp(0, 1)
         if pose.gain != 1:
             x = encode_srgb(decode_srgb(x) * pose.gain)
@@ -71,7 +73,7 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
                     f"the stack's frame {count} does not fit into the temporary folder "
                     f"{tempfile.gettempdir()}: free some space there or fuse fewer frames."
                 ) from e
-        if not count:
+        if size is None:
             raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
         spool.flush()
         mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size))
