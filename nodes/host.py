@@ -17,7 +17,8 @@ from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 CATEGORY = "Rackfocus"
 
 # Private types and what travels on them.
-# DEFOCUS_MAP    pipelines.optics.DefocusMap: signed blur radius [B, H, W] in pixels of its own size
+# DEFOCUS_MAP    pipelines.optics.DefocusMap: signed blur radius [B, H, W] in pixels of its own size; where known, the
+#                focal plane, the focus point and the strength that made it
 # REFOCUS_MODEL  RefocusModel, below
 DefocusMapType = io.Custom("DEFOCUS_MAP")
 RefocusModelType = io.Custom("REFOCUS_MODEL")

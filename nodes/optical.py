@@ -14,7 +14,7 @@ from ..pipelines.optical import (
     render_stack,
     stack_disparities,
 )
-from ..pipelines.optics import resize_depth, to_disparity
+from ..pipelines.optics import from_1000, resize_depth, to_disparity
 from .host import RefocusModel, depth_kind_input, from_device, progress_bar, to_device
 
 NAME = "optical"
@@ -134,7 +134,7 @@ def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
             to_device(defocus),
             aperture=to_device(aperture),
             background=to_device(background),
-            chromatic=chromatic * image.shape[2] / 1000,
+            chromatic=from_1000(chromatic, image.shape[2]),
             progress=progress_bar(),
             **given,
         )
@@ -170,7 +170,7 @@ def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
             bar(i * total + done, b * total)
 
         stack = render_stack(
-            image[i : i + 1], one, planes, strength * w / 1000, aperture=to_device(aperture), progress=step, **given
+            image[i : i + 1], one, planes, from_1000(strength, w), aperture=to_device(aperture), progress=step, **given
         )
         stacks.append(from_device(stack))
         info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")
