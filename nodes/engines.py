@@ -26,6 +26,10 @@ from .host import RefocusModel
 # The engines in the order in which an artist sees them; the first does the work where none is connected.
 _MODULES = ("optical", "genfocus", "learn2refocus")
 
+# Ids of the inputs that came after version 0.1.0, oldest first, those of new engines too. They are optional and stand
+# behind all others: a saved workflow holds the values of a node's widgets by place, so an old one may not move.
+LATER: tuple[str, ...] = ()
+
 # What a model may be asked for, as a sentence says it. The keywords that a node hands on beside the engine's options:
 #   bokeh(image, defocus, *, aperture, background) -> image
 #   deblur(image, *, strength, defocus, aperture) -> (image, DefocusMap or None: not needed, hence not estimated)
@@ -108,13 +112,14 @@ def need(model: RefocusModel | None, task: str) -> Callable:
 
 
 def _merged(lists: Iterable[list]) -> list:
-    """Inputs of all engines, each id once where it comes first; what the engines say about one is said in a row."""
+    """Inputs of all engines, each id once where it comes first, later ones last; what the engines say about one is said
+    in a row."""
     found: dict[str, Any] = {}
     for i in (i for inputs in lists for i in inputs):
         first = found.setdefault(i.id, i)
         if i.tooltip not in first.tooltip:
             found[i.id] = _noted(first, i.tooltip)
-    return list(found.values())
+    return sorted(found.values(), key=lambda i: LATER.index(i.id) + 1 if i.id in LATER else 0)
 
 
 def _noted(i, text: str):

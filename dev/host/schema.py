@@ -7,7 +7,7 @@ from .paths import ROOT
 from .server import Host
 
 # The pack's version in which a node's inputs or outputs last changed. Every saved node carries it as `ver`, so that a
-# version of the pack without such a change leaves all workflow files as they are. Set it when the snapshot changes.
+# version of the pack without such a change leaves all workflow files as they are. Set it at a release that changes it.
 SCHEMA_VERSION = "0.1.0"
 FILE = Path(ROOT) / "tests" / "data" / "schema.json"
 

@@ -7,6 +7,7 @@ from rackfocus.dev.host.library import use_comfy
 use_comfy()
 from comfy_api.latest import io  # noqa: E402
 
+from rackfocus.nodes import engines  # noqa: E402
 from rackfocus.nodes.engines import ENGINES  # noqa: E402
 from rackfocus.nodes.host import RefocusModel  # noqa: E402
 from rackfocus.tests.nodes.scenes import BASE, BY_ID, run  # noqa: E402
@@ -23,7 +24,9 @@ def test_model_inputs_choose_the_engine():
     ):
         with pytest.raises(ValueError, match=rf"learn2refocus does not {task}, but {able}( or \w+)* can"):
             run(node_id, **BASE[node_id], model=RefocusModel("learn2refocus", {}))
-    with pytest.raises(ValueError, match=r"genfocus does not make a focal stack, but optical or learn2refocus( or \w+)* can"):
+    with pytest.raises(
+        ValueError, match=r"genfocus does not make a focal stack, but optical or learn2refocus( or \w+)* can"
+    ):
         run("FocalStackGenerate", **BASE["FocalStackGenerate"], model=RefocusModel("genfocus", {}))
     with pytest.raises(ValueError, match="model is a str, but one from LoadRefocusModel is needed"):
         run("BokehSynthesize", **BASE["BokehSynthesize"], model="genfocus")
@@ -52,3 +55,13 @@ def test_an_engine_without_its_files_says_what_to_get():
     assert "\n" not in said
     with pytest.raises(ValueError, match=r"none is chosen in refocus_unet.*checkpoint-200000/unet/.*tedlasai"):
         run("LoadRefocusModel", engine="learn2refocus")
+
+
+def test_later_inputs_stand_behind_all_others_in_the_order_in_which_they_came(monkeypatch):
+    """A saved workflow holds the values of widgets by place: a new one among them would take its neighbour's."""
+    before = [i.id for i in engines.inputs("bokeh")], [i.id for i in engines.loader_inputs()]
+    assert before[0].index("cats_eye") < before[0].index("chromatic") < before[0].index("prompt")
+    later = ("chromatic", "cats_eye", "flux")
+    monkeypatch.setattr(engines, "LATER", later)
+    for names, now in zip(before, (engines.inputs("bokeh"), engines.loader_inputs()), strict=True):
+        assert [i.id for i in now] == [n for n in names if n not in later] + [n for n in later if n in names]
