@@ -11,8 +11,8 @@ An engine is a module of this folder, named here in one line. It has
     why_not(**chosen)        one sentence that says why it cannot run with these loader inputs, or None; loads nothing
     load(**chosen)           its loader inputs -> RefocusModel, whose tasks say what it can do
 
-Inputs of one id are one widget that several engines read; each engine keeps its own default for it by taking 0 or an
-empty text to mean "as published".
+Inputs of one id are one widget that several engines read, and it shows the default of the first. So a widget that
+engines share has the default 0, or an empty text, which each of them takes to mean "as published".
 """
 
 from collections.abc import Callable, Iterable

@@ -78,9 +78,7 @@ def clip_square(x: Tensor) -> Tensor:
 
     A Gaussian of (side / 224 - 1) / 2 pixels along each side, then bicubic with aligned corners.
     """
-    from kornia.geometry.transform import resize as smooth_resize  # takes seconds to load; the running host has it
-
-    return smooth_resize(x, (CLIP_SIDE, CLIP_SIDE), interpolation="bicubic", align_corners=True, antialias=True)
+    return shrink(x, CLIP_SIDE, CLIP_SIDE)
 
 
 def place(latent: Tensor, position: int) -> Tensor:
