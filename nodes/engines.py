@@ -57,6 +57,10 @@ ENGINES: dict[str, Engine] = {
     engine.NAME: engine for engine in (import_module(f".{name}", __package__) for name in _MODULES)
 }
 DEFAULT = next(iter(ENGINES))
+# {task: {engine: ids of what that engine asks for on the task's node}}
+_BROUGHT = {
+    task: {name: {i.id for i in engine.options().get(task, ())} for name, engine in ENGINES.items()} for task in TASKS
+}
 
 
 def engine_named(name: str) -> Engine:
@@ -101,9 +105,8 @@ def need(model: RefocusModel | None, task: str) -> Callable:
             f"the engine {model.engine} does not {TASKS[task]}, but {able} can: choose it in LoadRefocusModel or "
             "disconnect the model."
         )
-    brought = {name: {i.id for i in engine.options().get(task, ())} for name, engine in ENGINES.items()}
+    brought, work = _BROUGHT[task], model.tasks[task]
     foreign = set().union(*brought.values()) - brought[model.engine]
-    work = model.tasks[task]
     return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in foreign})
 
 

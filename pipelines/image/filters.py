@@ -38,7 +38,11 @@ def gaussian(x: Tensor, sigma: float) -> Tensor:
     """[..., H, W] -> [..., H, W]: Gaussian of `sigma` pixels, cut at 3 sigma."""
     size = 2 * max(1, math.ceil(3 * sigma)) + 1
     planes = x.reshape(-1, 1, *x.shape[-2:])
-    return _kornia("filters").gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate").reshape(x.shape)
+    return (
+        _kornia("filters")
+        .gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate")
+        .reshape(x.shape)
+    )
 
 
 def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
@@ -64,7 +68,7 @@ def shrink(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def _kornia(module: str):
-    """A module of kornia, loaded on first use: the running host has it in memory, a bare Python need not wait for it."""
+    """A module of kornia, loaded on first use: the running host has it already, a bare Python need not wait for it."""
     try:
         return import_module(f"kornia.{module}")
     except ImportError as error:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..image.checks import RefocusError
+from ..image.filters import shrink
 
 POSITIONS, NEAREST_M = 9, 0.05
 SIDE, MEGAPIXELS = 64, 0.5  # sides are multiples of SIDE; the largest picture, as published
