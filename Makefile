@@ -4,6 +4,8 @@ PORT ?= 0
 FILE ?=
 RUN := .venv/bin/python
 TEST := .venv/bin/pytest -q
+# Small tests side by side, one thread each.
+QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
@@ -34,11 +36,11 @@ types: setup
 
 # Quick: under a minute, without ComfyUI.
 unit: setup
-	$(TEST) -m "unit and not slow"
+	$(QUICK) -m "unit and not slow"
 
 # ComfyUI as a library in one process, without its server.
 nodes: setup
-	$(TEST) -m "nodes and not slow"
+	$(QUICK) -m "nodes and not slow"
 
 host: setup
 	$(TEST) -m host

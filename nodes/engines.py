@@ -11,8 +11,8 @@ An engine is a module of this folder, named here in one line. It has
     why_not(**chosen)        one sentence that says why it cannot run with these loader inputs, or None; loads nothing
     load(**chosen)           its loader inputs -> RefocusModel, whose tasks say what it can do
 
-Inputs of one id are one widget that several engines read; each engine keeps its own default for it by taking 0 or an
-empty text to mean "as published".
+Inputs of one id are one widget that several engines read, and it shows the default of the first. So a widget that
+engines share has the default 0, or an empty text, which each of them takes to mean "as published".
 """
 
 from collections.abc import Callable, Iterable
@@ -61,6 +61,10 @@ ENGINES: dict[str, Engine] = {
     engine.NAME: engine for engine in (import_module(f".{name}", __package__) for name in _MODULES)
 }
 DEFAULT = next(iter(ENGINES))
+# {task: {engine: ids of what that engine asks for on the task's node}}
+_BROUGHT = {
+    task: {name: {i.id for i in engine.options().get(task, ())} for name, engine in ENGINES.items()} for task in TASKS
+}
 
 
 def engine_named(name: str) -> Engine:
@@ -105,9 +109,8 @@ def need(model: RefocusModel | None, task: str) -> Callable:
             f"the engine {model.engine} does not {TASKS[task]}, but {able} can: choose it in LoadRefocusModel or "
             "disconnect the model."
         )
-    brought = {name: {i.id for i in engine.options().get(task, ())} for name, engine in ENGINES.items()}
+    brought, work = _BROUGHT[task], model.tasks[task]
     foreign = set().union(*brought.values()) - brought[model.engine]
-    work = model.tasks[task]
     return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in foreign})
 
 

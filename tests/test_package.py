@@ -25,6 +25,7 @@ def code(root):
     return [path for name in ("nodes", "pipelines", "weights") for path in root.glob(f"{name}/**/*.py")]
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_module(root, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(root, copy, ignore=NOT_CODE)
@@ -47,6 +48,7 @@ def test_import_does_nothing_else(root, tmp_path):
     assert heavy == "False" and Path(where).samefile(root / "__init__.py"), result.stderr
 
 
+@pytest.mark.slow
 def test_pipelines_import_without_the_host(tmp_path):
     source = (
         "import importlib, pkgutil, sys, rackfocus.pipelines as p\n"

@@ -82,22 +82,14 @@ def _bokeh(
     *,
     aperture,
     background,
-    prompt="",
-    steps=0,
-    guidance=0.0,
+    prompt=BOKEH.prompt,
+    steps=BOKEH.steps,
+    guidance=BOKEH.guidance,
     seed=0,
     tiling="auto",
 ):
-    prepared = prepare_bokeh(
-        models,
-        image,
-        defocus,
-        aperture,
-        prompt=prompt.strip() or BOKEH.prompt,
-        guidance=guidance or BOKEH.guidance,
-        tiling=tiling,
-    )
-    return from_device(run(prepared, models.vae, image.shape[1:3], steps=steps or BOKEH.steps, seed=seed))
+    prepared = prepare_bokeh(models, image, defocus, aperture, prompt=prompt, guidance=guidance, tiling=tiling)
+    return from_device(run(prepared, models.vae, image.shape[1:3], steps=steps, seed=seed))
 
 
 def _deblur(
@@ -108,20 +100,13 @@ def _deblur(
     defocus,
     aperture,
     pre_deblurred=None,
-    prompt="",
-    steps=0,
-    guidance=0.0,
+    prompt=DEBLUR.prompt,
+    steps=DEBLUR.steps,
+    guidance=DEBLUR.guidance,
     seed=0,
     tiling="auto",
 ):
     image = to_device(image)
-    prepared = prepare_deblur(
-        models,
-        image,
-        pre_deblurred,
-        prompt=prompt.strip() or DEBLUR.prompt,
-        guidance=guidance or DEBLUR.guidance,
-        tiling=tiling,
-    )
-    out = run(prepared, models.vae, image.shape[1:3], steps=steps or DEBLUR.steps, seed=seed).to(image)
+    prepared = prepare_deblur(models, image, pre_deblurred, prompt=prompt, guidance=guidance, tiling=tiling)
+    out = run(prepared, models.vae, image.shape[1:3], steps=steps, seed=seed).to(image)
     return from_device(image + strength * (out - image)), defocus

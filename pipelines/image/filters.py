@@ -5,6 +5,7 @@ replicated borders, so that a flat picture stays flat to its corners.
 """
 
 import math
+from importlib import import_module
 
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
@@ -37,7 +38,11 @@ def gaussian(x: Tensor, sigma: float) -> Tensor:
     """[..., H, W] -> [..., H, W]: Gaussian of `sigma` pixels, cut at 3 sigma."""
     size = 2 * max(1, math.ceil(3 * sigma)) + 1
     planes = x.reshape(-1, 1, *x.shape[-2:])
-    return _kornia().gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate").reshape(x.shape)
+    return (
+        _kornia("filters")
+        .gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate")
+        .reshape(x.shape)
+    )
 
 
 def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
@@ -45,26 +50,32 @@ def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
 
     He, Sun and Tang, "Guided Image Filtering" (2013), eq. 5-8: window radius r, eps in squared guide units.
     """
-    return _kornia().guided_blur(guide[None, None], x[None], 2 * r + 1, eps, border_type="replicate")[0]
+    return _kornia("filters").guided_blur(guide[None, None], x[None], 2 * r + 1, eps, border_type="replicate")[0]
 
 
 def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
     """[..., H, W] -> its central differences along x and along y, per pixel."""
     planes = x.reshape(-1, 1, *x.shape[-2:])
-    both = _kornia().spatial_gradient(planes, mode="diff", normalized=True)
+    both = _kornia("filters").spatial_gradient(planes, mode="diff", normalized=True)
     return both[:, 0, 0].reshape(x.shape), both[:, 0, 1].reshape(x.shape)
 
 
-def _kornia():
-    """kornia.filters, loaded on first use: the running host has it in memory, a bare Python need not wait for it."""
+def shrink(x: Tensor, height: int, width: int) -> Tensor:
+    """[B, C, H, W] -> [B, C, height, width]: a Gaussian of (factor - 1) / 2 pixels along each side that shrinks, then
+    bicubic with aligned corners."""
+    resize = _kornia("geometry.transform").resize
+    return resize(x, (height, width), interpolation="bicubic", align_corners=True, antialias=True)
+
+
+def _kornia(module: str):
+    """A module of kornia, loaded on first use: the running host has it already, a bare Python need not wait for it."""
     try:
-        import kornia.filters
+        return import_module(f"kornia.{module}")
     except ImportError as error:
         raise RefocusError(
             "kornia is not installed, but it does the smoothing: install ComfyUI's requirements, or "
             "'pip install .[standalone]' where the pack runs without ComfyUI."
         ) from error
-    return kornia.filters
 
 
 def fft_size(n: int) -> int:

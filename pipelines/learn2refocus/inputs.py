@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..image.checks import RefocusError
+from ..image.filters import shrink
 
 POSITIONS, NEAREST_M = 9, 0.05
 SIDE, MEGAPIXELS = 64, 0.5  # sides are multiples of SIDE; the largest picture, as published
@@ -78,9 +79,7 @@ def clip_square(x: Tensor) -> Tensor:
 
     A Gaussian of (side / 224 - 1) / 2 pixels along each side, then bicubic with aligned corners.
     """
-    from kornia.geometry.transform import resize as smooth_resize  # takes seconds to load; the running host has it
-
-    return smooth_resize(x, (CLIP_SIDE, CLIP_SIDE), interpolation="bicubic", align_corners=True, antialias=True)
+    return shrink(x, CLIP_SIDE, CLIP_SIDE)
 
 
 def place(latent: Tensor, position: int) -> Tensor:

@@ -178,6 +178,9 @@ def test_processors_that_do_not_resize_round_down_to_what_they_divide_by():
     assert pixels_of(raw, "dpt", "m").target(100, 60) == (98, 56)
     old = {"feature_extractor_type": "DPTFeatureExtractor", "size": 384, "resample": 2}
     assert pixels_of(old, "dpt", "m").target(100, 60) == (384, 384) and pixels_of(old, "dpt", "m").mode == "bilinear"
+    for kind, mode, side in (("DPT", "bicubic", 384), ("DepthPro", "bilinear", 1536)):  # unless the file says otherwise
+        usual = pixels_of({"image_processor_type": f"{kind}ImageProcessor"}, "m", "m")
+        assert usual.mode == mode and usual.target(100, 60) == (side, side)
     with pytest.raises(RefocusError, match="by CHMv2ImageProcessor"):
         pixels_of({"image_processor_type": "CHMv2ImageProcessor"}, "chmv2", "m")
 

@@ -184,6 +184,14 @@ def test_each_highlight_is_occluded_by_itself():
     assert not torch.allclose(out, swapped, atol=1e-4)
 
 
+def test_highlights_of_many_radii_add_up():
+    places = [(20, 30, 8.4), (60, 31, -8.1), (40, 20, 8.1), (30, 45, 8.3)]
+    x, y, radius = (torch.tensor(t) for t in zip(*places, strict=True))
+    out = spread(Highlights(x, y, torch.ones(4, 3), radius), None)
+    alone = sum(spread(one(r, (1.0,) * 3, px, py), None) for px, py, r in places)
+    assert torch.allclose(out, alone, atol=1e-5)
+
+
 def test_neighbours_share_what_they_see_by_their_light():
     """Within a block one image serves: it is as visible as its highlights on the whole, weighted by their light."""
     x, y = torch.tensor([40, 41]), torch.tensor([30, 30])

@@ -239,3 +239,14 @@ def test_coarse_levels_find_a_shift_of_many_wavelengths(monkeypatch):
     assert border_error(register(moved(x, theta), x), theta) < 0.1
     monkeypatch.setattr(register_, "COARSEST", 1000)
     assert border_error(register(moved(x, theta), x), theta) > 1
+
+
+def test_what_clips_is_left_out_at_full_size(monkeypatch):
+    """Within a wavelength of a clipped pixel of either frame."""
+    seen, real = [], register_._unclipped
+    monkeypatch.setattr(register_, "_unclipped", lambda image: seen.append(real(image)) or seen[-1])
+    moving, fixed = picture(), picture()
+    moving[0, 50, 120] = 1.0
+    register(moving, fixed)
+    assert len(seen) == 2 and (seen[1] == 1).all()
+    assert (seen[0][40:61, 110:131] == 0).all() and seen[0].sum() == H * W - 21 * 21
