@@ -63,6 +63,11 @@ def depth_kind_input() -> io.Combo.Input:
     )
 
 
+def strength_input(tooltip: str) -> io.Float.Input:
+    """An artist's blur, in pixels of a picture 1000 px wide per unit of disparity."""
+    return io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
+
+
 def is_missing(folder: str, name: str | None) -> bool:
     """Whether a file was chosen that is not there. None: it comes over a link and is not known yet."""
     return name not in (None, NONE) and name not in folder_paths.get_filename_list(folder)

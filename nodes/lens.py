@@ -16,13 +16,9 @@ from ..pipelines.optics import (
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
-from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, progress_bar
+from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, progress_bar, strength_input
 
 LENSES = ("artist", "camera")
-
-
-def strength_input(tooltip: str) -> io.Input:
-    return io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
 
 
 def blur_inputs(scene_near: str) -> list[io.Input]:

@@ -15,7 +15,7 @@ from ..pipelines.optical import (
     stack_disparities,
 )
 from ..pipelines.optics import from_1000, resize_depth, to_disparity
-from .host import RefocusModel, depth_kind_input, from_device, progress_bar, to_device
+from .host import RefocusModel, depth_kind_input, from_device, progress_bar, strength_input, to_device
 
 NAME = "optical"
 PURPOSE = "lens simulation, focus stacking and deconvolution; no weights"
@@ -40,20 +40,10 @@ def loader_inputs() -> list:
 def options() -> dict[str, list]:
     return {
         "bokeh": [
-            io.Combo.Input(
-                "quality",
-                options=list(SAMPLES),
-                default="best",
-                tooltip="best looks through more points of the lens; fast is for finding the look.",
-            ),
-            io.Float.Input(
-                "highlights",
-                default=HIGHLIGHT_GAIN,
-                min=1.0,
-                max=100.0,
-                step=0.5,
-                tooltip="How many times white a small clipped light is taken to be, so that its disc "
-                "glows in the colour of its rim. Walls and skies are left alone. 1: off.",
+            _quality("best", "best looks through more points of the lens; fast is for finding the look."),
+            _highlights(
+                "How many times white a small clipped highlight is taken to be, so that its disc glows in the colour "
+                "of its rim. Walls and skies are left alone. 1: off."
             ),
             io.Float.Input(
                 "cats_eye",
@@ -91,32 +81,22 @@ def options() -> dict[str, list]:
         "estimate": [],
         "stack": [
             io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
-            io.Float.Input(
-                "strength",
-                default=30.0,
-                min=0.0,
-                max=2000.0,
-                step=0.5,
-                tooltip="Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away "
-                "from the focal plane.",
+            strength_input(
+                "Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away from the focal plane."
             ),
             depth_kind_input(),
-            io.Combo.Input(
-                "quality",
-                options=list(SAMPLES),
-                default="fast",
-                tooltip="best looks through more points of the lens and takes longer.",
-            ),
-            io.Float.Input(
-                "highlights",
-                default=HIGHLIGHT_GAIN,
-                min=1.0,
-                max=100.0,
-                step=0.5,
-                tooltip="How much brighter than white a small clipped light is taken to be. 1: off.",
-            ),
+            _quality("fast", "best looks through more points of the lens and takes longer."),
+            _highlights("How much brighter than white a small clipped highlight is taken to be. 1: off."),
         ],
     }
+
+
+def _quality(default: str, tooltip: str) -> io.Combo.Input:
+    return io.Combo.Input("quality", options=list(SAMPLES), default=default, tooltip=tooltip)
+
+
+def _highlights(tooltip: str) -> io.Float.Input:
+    return io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5, tooltip=tooltip)
 
 
 def why_not() -> str | None:

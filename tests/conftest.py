@@ -24,6 +24,22 @@ def seeded():
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(scope="session")
+def transformer():
+    """The tiny FLUX of the golden data that the repository holds; RACKFOCUS_GOLDEN does not change it."""
+    from rackfocus.tests.parity.golden import OURS
+
+    return OURS.transformer
+
+
+@pytest.fixture(scope="session")
+def lora():
+    """The LoRA that belongs to it, {layer: LowRank}."""
+    from rackfocus.tests.parity.golden import OURS
+
+    return OURS.lora
+
+
 def folder_marker(path) -> str | None:
     """The marker that the folder of a test file sets."""
     path = Path(path).resolve()

@@ -33,16 +33,6 @@ def no_grad():
 
 
 @pytest.fixture(scope="module")
-def transformer():
-    return OURS.transformer
-
-
-@pytest.fixture(scope="module")
-def lora():
-    return OURS.lora
-
-
-@pytest.fixture(scope="module")
 def model(transformer):
     return native.stock_model(transformer)
 

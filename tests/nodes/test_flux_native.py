@@ -37,16 +37,6 @@ def no_grad():
 
 
 @pytest.fixture(scope="module")
-def transformer():
-    return OURS.transformer
-
-
-@pytest.fixture(scope="module")
-def lora():
-    return OURS.lora
-
-
-@pytest.fixture(scope="module")
 def other(lora):
     """A second LoRA, of other ranks."""
     g = torch.Generator().manual_seed(8)

@@ -17,13 +17,3 @@ def no_grad():
 def genfocus():
     """The golden data that the repository holds; RACKFOCUS_GOLDEN changes only what is compared with golden numbers."""
     return OURS
-
-
-@pytest.fixture(scope="session")
-def transformer():
-    return OURS.transformer
-
-
-@pytest.fixture(scope="session")
-def lora():
-    return OURS.lora

@@ -27,16 +27,6 @@ def no_grad():
         yield
 
 
-@pytest.fixture(scope="module")
-def transformer():
-    return OURS.transformer
-
-
-@pytest.fixture(scope="module")
-def lora():
-    return OURS.lora
-
-
 @pytest.fixture
 def small():
     """(noise, two condition grids, text, pooled) of 5 x 9 tokens."""
