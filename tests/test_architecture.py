@@ -71,11 +71,11 @@ def test_engines_import_the_shared_rooms_and_never_one_another(root):
 
 
 def test_no_node_of_one_engine_imports_another(root):
-    wrong = []
+    folders, wrong = engines(root, "pipelines"), []
     for file, name in imports(root, "nodes"):
         owner, mine = file.parts[1], file.parts[1].removesuffix(".py")
         for inside in ("nodes", "pipelines"):
-            target, folders = room(name, inside), engines(root, "pipelines")
+            target = room(name, inside)
             if mine in folders and target in folders - {mine}:
                 wrong.append((str(file), name))
             # What all engines share reaches an engine through the list alone.
