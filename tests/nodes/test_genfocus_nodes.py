@@ -158,6 +158,14 @@ def test_the_file_trained_with_pre_deblur_gets_a_black_picture(load, loras, base
     assert not same(deblur(load(deblur_lora="deblurNet.safetensors")), out)
 
 
+def test_a_folder_called_pre_deblur_says_nothing_of_its_files(load, loras):
+    (loras / "pre_deblur").mkdir(exist_ok=True)
+    save_file(tiny_lora(seed=0), loras / "pre_deblur" / "deblurNet.safetensors")
+    folder_paths.filename_list_cache.pop("loras", None)
+    assert not load(deblur_lora="pre_deblur/deblurNet.safetensors").models.always_pre
+    assert load(deblur_lora="deblurNet_with_pre_deblur.safetensors").models.always_pre
+
+
 def test_what_pads_the_picture_is_cut_off(model, loras, base):
     """It grows below and on the right to whole tokens, and is cut there."""
     image = random(1, 40, 52, 3)
