@@ -250,3 +250,13 @@ def test_the_text_tells_blur_focus_and_limits():
     assert focus_lens(clip, "inverse_metres").describe().endswith("; focus disparity 0.5, 0.5, 0.5, 0.5 ...")
     assert focus_lens(clip[:4], "inverse_metres").describe().endswith("; focus disparity 0.5, 0.5, 0.5, 0.5")
     assert focus_lens(0 * d, "inverse_metres", camera=camera).describe().endswith("; focus disparity 0")
+
+
+def test_a_batch_is_described_by_its_first_frame_and_four_focus_values():
+    depth = torch.linspace(1.0, 6.0, 6)[:, None, None].expand(6, 5, 7).contiguous()  # frame i stands at i + 1 metres
+    camera = Camera(50, 2)
+    near, far = camera.near_far_limits(1.0)
+    said = focus_lens(depth, "metres", camera=camera).describe()
+    assert f"focused at 1 m, sharp from {near:.3g} m to {far:.3g} m" in said
+    assert "focus disparity 1, 0.5, 0.3333, 0.25 ..." in said
+    assert "focus disparity 1, 0.5, 0.3333, 0.25;" in focus_lens(depth[:4], "metres", camera=camera).describe()
