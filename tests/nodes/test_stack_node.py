@@ -115,3 +115,11 @@ def test_fuse_takes_the_frames_from_first_to_last(first, last, kept, method):
     assert torch.equal(outputs[0], expected.image)
     assert torch.equal(outputs[1], expected.order) and torch.equal(outputs[2], expected.confidence)
     assert torch.allclose(outputs[0], fuse_stack(stack[kept], method=method).image, atol=1e-6)
+
+
+def test_frame_0_alone_is_the_last_one_that_takes_part():
+    stack = random(3, 22, 33, 3)
+    image, order, _ = run("StackFuse", stack=stack, first=0, last=0)
+    assert torch.equal(image, stack[:1]) and order.max() == 0
+    image, order, _ = run("StackFuse", stack=stack, first=2, last=-1)
+    assert torch.equal(image, stack[2:]) and order.min() == 1
