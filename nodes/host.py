@@ -68,6 +68,28 @@ def strength_input(tooltip: str) -> io.Float.Input:
     return io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
 
 
+def seed_input(tooltip: str, *, optional: bool = True) -> io.Int.Input:
+    """Where the noise of a diffusion engine starts."""
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        optional=optional,
+        tooltip=tooltip,
+    )
+
+
+def point_inputs(name: str, used_by: str) -> list[io.Float.Input]:
+    """focus_x and focus_y in 0..1 of the picture. name: the point's, for the tooltips; used_by: a widget's value."""
+    ends = {"focus_x": "from the left (0) to the right (1)", "focus_y": "from the top (0) to the bottom (1)"}
+    return [
+        io.Float.Input(axis, default=0.5, min=0.0, max=1.0, step=0.001, tooltip=f"{name} {way}. Used by {used_by}.")
+        for axis, way in ends.items()
+    ]
+
+
 def is_missing(folder: str, name: str | None) -> bool:
     """Whether a file was chosen that is not there. None: it comes over a link and is not known yet."""
     return name not in (None, NONE) and name not in folder_paths.get_filename_list(folder)

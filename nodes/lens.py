@@ -16,7 +16,7 @@ from ..pipelines.optics import (
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
-from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, progress_bar, strength_input
+from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, point_inputs, progress_bar, strength_input
 
 LENSES = ("artist", "camera")
 
@@ -91,22 +91,7 @@ class RefocusLens(io.ComfyNode):
                     tooltip="What decides the focal plane: a point, the white of focus_mask, a distance, or "
                     "the nearest sizeable thing near the middle.",
                 ),
-                io.Float.Input(
-                    "focus_x",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Focus point from the left (0) to the right (1). Used by focus_by point.",
-                ),
-                io.Float.Input(
-                    "focus_y",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Focus point from the top (0) to the bottom (1). Used by focus_by point.",
-                ),
+                *point_inputs("Focus point", "focus_by point"),
                 io.Float.Input(
                     "focus_distance",
                     default=2.0,

@@ -6,7 +6,7 @@ from ..pipelines.image import check_image
 from ..pipelines.optical import FUSE_METHODS, fuse_stack
 from ..pipelines.optical.focal_stack import frame_at, sharpest_position
 from .engines import DEFAULT, ENGINES, inputs, need, noted
-from .host import CATEGORY, RefocusModelType, Schema, from_device, progress_bar, to_device
+from .host import CATEGORY, RefocusModelType, Schema, from_device, point_inputs, progress_bar, to_device
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -74,22 +74,7 @@ class SelectFocusFrame(io.ComfyNode):
                     step=0.005,
                     tooltip="0 nearest, 1 farthest. Used by select_by position.",
                 ),
-                io.Float.Input(
-                    "focus_x",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Point from the left (0) to the right (1). Used by select_by point.",
-                ),
-                io.Float.Input(
-                    "focus_y",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.001,
-                    tooltip="Point from the top (0) to the bottom (1). Used by select_by point.",
-                ),
+                *point_inputs("Point", "select_by point"),
                 io.Boolean.Input(
                     "blend",
                     default=True,

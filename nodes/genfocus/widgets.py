@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import Setup
+from ..host import seed_input
 
 TILING = ["auto", "on", "off"]
 
@@ -45,14 +46,6 @@ def diffusion_inputs(setup: Setup) -> list:
             optional=True,
             tooltip=f"genfocus: FLUX guidance, how strictly the prompt is followed; {setup.guidance} as published.",
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            optional=True,
-            tooltip="genfocus: the noise it starts from. Keep it when only the blur changes, so that textures stay.",
-        ),
+        seed_input("genfocus: the noise it starts from. Keep it when only the blur changes, so that textures stay."),
         tiling(),
     ]

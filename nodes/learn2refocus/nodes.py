@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...pipelines.image.checks import check_image
 from ...pipelines.learn2refocus import GUIDANCE, POSITIONS, model_size, resize
 from ...pipelines.learn2refocus.finish import contact_sheet
-from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of
+from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of, seed_input
 from .run import run
 
 
@@ -38,14 +38,7 @@ class RefocusPositionSweep(io.ComfyNode):
                     step=0.05,
                     tooltip="As in FocalStackGenerate; 1 takes half the time.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
-                    tooltip="The noise that all nine start from.",
-                ),
+                seed_input("The noise that all nine start from.", optional=False),
                 io.Float.Input(
                     "max_megapixels",
                     default=0.1,

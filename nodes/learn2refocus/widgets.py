@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...pipelines.learn2refocus.finish import FRAME_SIZES
-from ..host import depth_kind_input
+from ..host import depth_kind_input, seed_input
 
 AUTOMATIC = "automatic"
 RELEASED, TRAINED = CLIP_RANGES = ("as released", "as trained")
@@ -40,15 +40,7 @@ def stack_inputs() -> list:
             optional=True,
             tooltip="learn2refocus: how closely the frames keep to the photo; 1.5 as published. 1 takes half the time.",
         ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            optional=True,
-            tooltip="learn2refocus: the noise it starts from.",
-        ),
+        seed_input("learn2refocus: the noise it starts from."),
         io.Float.Input(
             "max_megapixels",
             default=MEGAPIXELS,
