@@ -6,14 +6,15 @@ The row is text | noise | condition 0 | condition 1 | ...; the same as pipelines
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import comfy.ldm.flux.layers
 import comfy.model_management as mm
 import torch
 from comfy.ldm.flux.layers import timestep_embedding
 from torch import Tensor
 
 from ...pipelines.flux.tokens import Rows, position_ids
+from ...pipelines.image.checks import RefocusError
 from .lora import LoraWeights, loras_on_conditions
-from .model import modulation_index
 
 OVERRIDE = "optimized_attention_override"
 
@@ -172,3 +173,18 @@ def _add_residual(x: Tensor, start: int, n: int, control: dict | None, key: str,
 
 def _finite(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, nan=0.0, posinf=65504, neginf=-65504) if x.dtype == torch.float16 else x
+
+
+def modulation_index():
+    """How this host's apply_mod is told a row of a batched modulation: hosts before 0.17 broadcast an int wrongly."""
+    x, rows = torch.ones(2, 1, 1), torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])  # [B, n, 1], [B, rows, 1]
+    for index in (int, lambda i: slice(i, i + 1)):
+        try:
+            out = comfy.ldm.flux.layers.apply_mod(x.clone(), rows, None, [(0, 1, index(1))])
+        except (TypeError, RuntimeError):
+            continue
+        if out.flatten().tolist() == [2, 4]:
+            return index
+    raise RefocusError(
+        "this version of ComfyUI modulates FLUX in a way that Rackfocus does not know: update Rackfocus."
+    )

@@ -4,14 +4,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import comfy.ldm.common_dit
+import comfy.ldm.flux.model
 import comfy.patcher_extension
 import node_helpers
 from torch import Tensor
 
+from ...pipelines.flux.sampling import require_guidance
 from ...pipelines.flux.tokens import PATCH, TILE, by_tiles, pack, unpack, use_tiles
 from ...pipelines.image.checks import RefocusError
 from .forward import Inputs, NativeCondition, velocity
-from .model import require_flux
 
 KEY = "rackfocus"
 # reference_latents_method of the conditioning: whose latents they are, and whether they are the black ones of image
@@ -37,7 +38,7 @@ class Hook:
     def __call__(self, executor, *args, **kwargs):
         """Stands in for the diffusion model; wrappers that were added after this one still run."""
         flux = executor.class_obj
-        require_flux(flux, self.engine)
+        check_flux(flux, self.engine)
         later = executor.wrappers[executor.idx + 1 :]
         inner = comfy.patcher_extension.WrapperExecutor.new_class_executor(partial(self._predict, flux), flux, later)
         return inner.execute(*args, **kwargs)
@@ -123,7 +124,7 @@ def attach(
     offsets: of each condition's positions, in tokens (y, x); patchers: from lora_patcher, one for all conditions or
     one for each; engine, node: for the messages, see Hook. The conditioning comes from with_conditions.
     """
-    require_flux(model.get_model_object("diffusion_model"), engine)
+    check_flux(model.get_model_object("diffusion_model"), engine)
     patchers = list(patchers) * len(offsets) if len(patchers) == 1 else list(patchers)
     distinct = list(dict.fromkeys(patchers))
     lora = tuple(distinct.index(p) for p in patchers)
@@ -144,3 +145,26 @@ def with_conditions(conditioning, latents: list[Tensor], black: bool = False):
     return node_helpers.conditioning_set_values(
         conditioning, {"reference_latents": list(latents), "reference_latents_method": BLACK if black else OURS}
     )
+
+
+def check_flux(module, engine: str = "this engine") -> None:
+    """Whether the live diffusion model is FLUX.1-dev in ComfyUI's own class. engine: who needs it, for the messages.
+
+    Raises RefocusError for FLUX.2, schnell, Fill and control models, and classes that are not ComfyUI's.
+    """
+    if not isinstance(module, comfy.ldm.flux.model.Flux):
+        raise RefocusError(
+            f"the MODEL is a {type(module).__name__}, but {engine} needs FLUX.1-dev in ComfyUI's own "
+            "form: load it with Load Diffusion Model, Load Checkpoint or a GGUF loader."
+        )
+    p = module.params
+    if getattr(p, "global_modulation", False) or p.vec_in_dim is None or len(p.axes_dim) != 3:
+        raise RefocusError(
+            f"the MODEL is FLUX.2 or a relative of it, but {engine} is made for FLUX.1-dev: load FLUX.1-dev."
+        )
+    if p.in_channels != p.out_channels:
+        raise RefocusError(
+            f"the MODEL takes {p.in_channels} latent channels and gives {p.out_channels} (a Fill, Canny "
+            f"or Depth variant), but {engine} needs plain FLUX.1-dev: load that."
+        )
+    require_guidance(p.guidance_embed)

@@ -53,6 +53,14 @@ class LoraWeights(nn.Module):
         return zip(self.names, self.layers, strict=True)
 
 
+def architecture_of(flux) -> Architecture:
+    """The sizes of ComfyUI's FLUX.1."""
+    p = flux.params
+    return Architecture(
+        flux.in_channels, p.hidden_size, int(p.hidden_size * p.mlp_ratio), p.depth, p.depth_single_blocks
+    )
+
+
 def lora_patcher(lora: dict[str, LowRank], architecture: Architecture):
     """The LoRA as a model that ComfyUI loads and unloads beside the MODEL it is attached to."""
     patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)

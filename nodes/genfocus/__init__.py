@@ -5,9 +5,8 @@ from comfy_api.latest import io
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
 from ...weights.manifest import weight_files
 from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, to_device
-from .models import GenfocusModels, load_models
 from .nodes import GenfocusConditioning
-from .prepare import prepare_bokeh, prepare_deblur, run
+from .prepare import GenfocusModels, load_models, prepare_bokeh, prepare_deblur, run
 from .widgets import diffusion_inputs
 
 NAME = "genfocus"

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from ..image.checks import RefocusError
-
 
 @dataclass(frozen=True)
 class Architecture:
@@ -66,12 +64,3 @@ def fused_layers(architecture: Architecture) -> dict[str, list[Section]]:
 
 def _qkv(block: str, d: int) -> list[Section]:
     return [Section(f"{block}.attn.to_{name}", i * d) for i, name in enumerate("qkv")]
-
-
-def require_guidance(has_guidance: bool):
-    """FLUX.1-schnell has no guidance embedding: the conditions' guidance of 1 has no place in it, so it is refused."""
-    if not has_guidance:
-        raise RefocusError(
-            "the model has no guidance embedding (FLUX.1-schnell), but its conditions are modulated "
-            "with a guidance of 1: load FLUX.1-dev."
-        )

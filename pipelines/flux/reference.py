@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from ..image.checks import RefocusError
-from .architecture import Architecture, require_guidance
+from .architecture import Architecture
 from .blocks import NOISE, Branch, Condition, double_block, single_block
+from .sampling import require_guidance
 from .tokens import position_ids
 
 

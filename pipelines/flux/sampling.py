@@ -32,6 +32,15 @@ def sigmas(steps: int, tokens: int) -> Tensor:
     return torch.cat([shift / (shift + 1 / line - 1), torch.zeros(1, dtype=torch.float64)]).float()
 
 
+def require_guidance(has_guidance: bool):
+    """FLUX.1-schnell has no guidance embedding: the conditions' guidance of 1 has no place in it, so it is refused."""
+    if not has_guidance:
+        raise RefocusError(
+            "the model has no guidance embedding (FLUX.1-schnell), but its conditions are modulated "
+            "with a guidance of 1: load FLUX.1-dev."
+        )
+
+
 def sample(predict: Velocity, noise: Tensor, conditions: list[Condition], sigmas: Tensor, progress=None) -> Tensor:
     """x += (next sigma - sigma) * v: tokens [B, h, w, C] at sigma 0 from noise at sigma 1.
 

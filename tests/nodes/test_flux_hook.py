@@ -15,7 +15,7 @@ import comfy.patcher_extension  # noqa: E402
 import comfy.sd  # noqa: E402
 
 from rackfocus.dev.tiny import native_flux as native  # noqa: E402
-from rackfocus.nodes.flux import model as flux_check  # noqa: E402
+from rackfocus.nodes.flux import forward  # noqa: E402
 from rackfocus.nodes.flux.forward import OVERRIDE  # noqa: E402
 from rackfocus.nodes.flux.hook import with_conditions  # noqa: E402
 from rackfocus.nodes.genfocus.prepare import attach  # noqa: E402
@@ -250,12 +250,12 @@ def test_batched_modulation_on_either_kind_of_host(monkeypatch):
         return x
 
     monkeypatch.setattr(comfy.ldm.flux.layers, "apply_mod", newer)
-    assert flux_check.modulation_index()(1) == 1
+    assert forward.modulation_index()(1) == 1
     monkeypatch.setattr(comfy.ldm.flux.layers, "apply_mod", lambda x, m, a, d: x * m[:, d[0][2]])
-    assert flux_check.modulation_index()(1) == slice(1, 2)
+    assert forward.modulation_index()(1) == slice(1, 2)
     monkeypatch.setattr(comfy.ldm.flux.layers, "apply_mod", broken)
     with pytest.raises(RefocusError, match="update Rackfocus"):
-        flux_check.modulation_index()
+        forward.modulation_index()
 
 
 # Refusals

@@ -12,8 +12,8 @@ import torch
 from diffusers import FluxTransformer2DModel
 
 from rackfocus.dev.tiny import native_flux as native
-from rackfocus.nodes.flux import model as flux_check
 from rackfocus.nodes.flux.lora import LoraWeights
+from rackfocus.nodes.flux.lora import architecture_of as sizes_of
 from rackfocus.nodes.genfocus.prepare import attach
 from rackfocus.pipelines.genfocus import (
     BOKEH,
@@ -225,7 +225,7 @@ def test_every_public_tensor_has_its_place_in_a_full_size_flux():
         big = FluxTransformer2DModel(guidance_embeds=True)
         lora = {m: LowRank(torch.empty(64, a), torch.empty(b, 64)) for m, (a, b) in FLUX_1.lora_layers().items()}
         flux = native.stock_model(big, weights=False).model.diffusion_model
-        weights = LoraWeights(lora, flux_check.require_flux(flux))
+        weights = LoraWeights(lora, sizes_of(flux))
     assert sum(p.numel() for p in weights.parameters()) == sum(x.numel() for m in lora.values() for x in (m.down, m.up))
     assert sum(len(layer.starts) for _, layer in weights.items()) == 343
     for name, layer in weights.items():
