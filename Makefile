@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 0
 FILE ?=
+COMFYUI ?=
 RUN := .venv/bin/python
 TEST := .venv/bin/pytest -q
 # Small tests side by side, one thread each.
@@ -9,7 +10,7 @@ QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test lint format types unit nodes host parity truth mutate bench hops serve clean
+.PHONY: setup demo test test-host lint format types unit nodes host parity truth mutate bench hops serve clean
 .NOTPARALLEL:
 
 setup:
@@ -21,6 +22,13 @@ demo: setup
 # Everything that must hold, the quick checks first.
 test: setup lint types
 	$(TEST)
+
+# The same on another ComfyUI, of a folder that is only read: `make test-host COMFYUI=../ComfyUI`.
+test-host: export RACKFOCUS_COMFYUI = $(COMFYUI)
+test-host:
+	@$(if $(COMFYUI),,echo "Name the folder of a ComfyUI: make test-host COMFYUI=../ComfyUI" && exit 2)
+	@$(PYTHON) -m dev.host setup
+	@$(RUN) -m dev.host test -q
 
 lint: setup
 	$(RUN) -m ruff check .

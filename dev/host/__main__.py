@@ -4,7 +4,8 @@ call(
     __package__,
     "The host: a ComfyUI of one known version, set up, started, talked to.",
     {
-        "setup": ("setup", "make .venv and fetch ComfyUI, once; a second run only compares a stamp"),
+        "setup": ("setup", "make .venv and fetch ComfyUI, once; a second run only compares stamps"),
+        "test": ("test", "pytest on the ComfyUI that RACKFOCUS_COMFYUI names"),
         "serve": ("serve", "leave the host running, to try the nodes in a browser"),
         "schema": ("schema", "write tests/data/schema.json: what saved workflows rely on"),
         "rules": ("node_rules", "say what the registry's scanner could not read in nodes/"),

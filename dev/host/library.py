@@ -3,13 +3,15 @@
 import os
 import sys
 
-from .paths import COMFY, ROOT, UserError
+from .paths import COMFY, GIVEN, HOST_PYTHON, HOST_VENV, ROOT, UserError
 
 
 def use_comfy(cpu=True):
     """Put the host's modules on sys.path and choose its device. Raises UserError if others are in the way."""
     if not os.path.isdir(COMFY):
         raise UserError("ComfyUI is not set up: run `make setup`.")
+    if GIVEN and os.path.realpath(sys.prefix) != os.path.realpath(HOST_VENV):
+        raise UserError(f"ComfyUI of {COMFY} needs {HOST_PYTHON}, and {sys.executable} runs.")
     known = sys.modules.get("nodes")
     if known is not None and not str(known.__file__).startswith(COMFY):
         raise UserError(f"A module `nodes` from {known.__file__} is loaded already and hides the host's.")

@@ -16,7 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from .paths import COMFY, HERE, PYTHON, ROOT, UserError, tail
+from .paths import COMFY, HERE, HOST_PYTHON, ROOT, UserError, tail
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # Threads that spin while they wait starve whatever else runs on a small machine.
@@ -70,11 +70,11 @@ class Host:
 
     def start(self):
         """Start and wait until the host answers; returns self. Raises HostError with the log's tail."""
-        if not os.path.exists(os.path.join(COMFY, "main.py")):
+        if not os.path.exists(os.path.join(COMFY, "main.py")) or not os.access(HOST_PYTHON, os.X_OK):
             raise HostError("ComfyUI is not set up: run `make setup`.")
         self.port = self.port or free_port()
         self._lay_out()
-        command = [PYTHON, os.path.join(HERE, "comfy_main.py"), COMFY, "--base-directory", str(self.base)]
+        command = [HOST_PYTHON, os.path.join(HERE, "comfy_main.py"), COMFY, "--base-directory", str(self.base)]
         command += ["--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch", "--disable-api-nodes"]
         command += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.args]
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}

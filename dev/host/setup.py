@@ -1,4 +1,4 @@
-"""`make setup`: .venv and ComfyUI, once; a second run only compares a stamp.
+"""`make setup`: .venv and ComfyUI, once; a second run only compares stamps.
 
 Runs with nothing installed, and on a Python too old for the rest (3.7), to be able to say so.
 """
@@ -10,8 +10,9 @@ import os
 import shutil
 import time
 
-from .comfy import unpack, version
-from .paths import CACHE, COMFY, COMFY_VERSION, HERE, PYTHON, ROOT, VENV, UserError
+from . import layer
+from .comfy import unpack
+from .paths import CACHE, COMFY_VERSION, GIVEN, HERE, PINNED, PYTHON, ROOT, VENV, UserError, version
 from .venv import LOG, build, find_python, install
 
 STAMP = os.path.join(VENV, "rackfocus-stamp")
@@ -37,7 +38,11 @@ def stamp():
 
 
 def ready(wanted):
-    return stamp() == wanted and os.access(PYTHON, os.X_OK) and version(COMFY) == COMFY_VERSION
+    return stamp() == wanted and os.access(PYTHON, os.X_OK) and has_comfy()
+
+
+def has_comfy():
+    return layer.ready() if GIVEN else version(PINNED) == COMFY_VERSION
 
 
 def set_up(wanted):
@@ -55,9 +60,12 @@ def set_up(wanted):
         install()
         with open(STAMP, "w") as file:
             file.write(wanted)
-    if version(COMFY) != COMFY_VERSION:
-        print(f"Fetching ComfyUI {COMFY_VERSION}", flush=True)
-        unpack()
+    if not has_comfy():
+        if GIVEN:
+            layer.set_up()
+        else:
+            print(f"Fetching ComfyUI {COMFY_VERSION}", flush=True)
+            unpack()
     print(f"Set up in {time.time() - start:.0f} s.")
 
 
