@@ -126,13 +126,15 @@ def _moved(t, device):
 
 def progress_bar():
     """A progress(done, total) for the pipelines: shows the bar, stops the work when the artist cancels."""
-    bar = None
+    bar, shown = None, None
 
     def progress(done: int, total: int):
-        nonlocal bar
+        nonlocal bar, shown
         mm.throw_exception_if_processing_interrupted()
         if bar is None:
             bar = comfy.utils.ProgressBar(total)
-        bar.update_absolute(done, total)
+        if (done, total) != shown:  # a look that is no step needs no message to the browser
+            bar.update_absolute(done, total)
+            shown = done, total
 
     return progress

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ..pipelines.image.checks import RefocusError, check_image
+from ..pipelines.image.progress import Counter
 from ..pipelines.optics import (
     DEPTH_KINDS,
     EASINGS,
@@ -186,25 +187,32 @@ class RefocusLens(io.ComfyNode):
         focus_mask=None,
         image=None,
     ) -> io.NodeOutput:
-        focused = focus_lens(
-            depth,
-            depth_kind,
-            by=focus_by,
-            point=(focus_x, focus_y),
-            mask=focus_mask,
-            metres=focus_distance,
-            strength=strength,
-            camera=Camera(focal_mm, f_number, sensor_mm) if lens == "camera" else None,
-            near_m=scene_near,
-            far_m=scene_far,
-            near_factor=near_factor,
-            far_factor=far_factor,
-            in_focus_range=in_focus_range,
-            image=image,
-        )
-        defocus = focused.defocus
-        overlay = show_focus(focused.picture, defocus)
-        return io.NodeOutput(defocus, overlay, show_defocus(defocus), *zones(defocus), focused.describe())
+        with Counter(progress_bar(), 4) as counter:
+            focused = focus_lens(
+                depth,
+                depth_kind,
+                by=focus_by,
+                point=(focus_x, focus_y),
+                mask=focus_mask,
+                metres=focus_distance,
+                strength=strength,
+                camera=Camera(focal_mm, f_number, sensor_mm) if lens == "camera" else None,
+                near_m=scene_near,
+                far_m=scene_far,
+                near_factor=near_factor,
+                far_factor=far_factor,
+                in_focus_range=in_focus_range,
+                image=image,
+            )
+            defocus = focused.defocus
+            counter.tick()
+            overlay = show_focus(focused.picture, defocus)
+            counter.tick()
+            shown = show_defocus(defocus)
+            counter.tick()
+            masks = zones(defocus)
+            counter.tick()
+            return io.NodeOutput(defocus, overlay, shown, *masks, focused.describe())
 
 
 class RefocusRack(io.ComfyNode):

@@ -11,6 +11,7 @@ if __name__ == "__main__":  # a process that `stack` spawns imports this file ag
             "stack": ("stack", "memory and time of focus stacking"),
             "large": ("large", "memory and time of the lens blur on a large picture"),
             "all": ("all", "optical, genfocus and learn2refocus, one after the other"),
+            "gaps": ("gaps", "seconds between two looks at Cancel, node by node"),
             "mutate": ("mutate", "plant faults in a file and say which ones no test notices"),
         },
     )

@@ -4,11 +4,13 @@ Each message is one sentence for the artist: what was given, what is needed, wha
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from numbers import Integral, Real
 
 import torch
 from torch import Tensor
+
+from .progress import PIECE, bands, look
 
 # A picture is display-referred, 0..1, and some carry brighter light; beyond this its light and their squares overflow.
 BRIGHTEST = 1e6
@@ -58,7 +60,7 @@ def check_plane(plane, name: str) -> Tensor:
     if plane.ndim == 2:
         plane = plane[None]
     if plane.ndim == 4 and plane.shape[-1] in (1, 3, 4):
-        plane = _float(plane[..., :3], name).mean(-1)
+        plane = _grey(_float(plane[..., :3], name))
     if plane.ndim != 3:
         raise RefocusError(
             f"{name} has the shape {size_of(plane)}, but a map [B, H, W] is needed: connect a depth map or a mask."
@@ -103,9 +105,9 @@ def check_finite(t: Tensor, name: str, largest: float = math.inf) -> Tensor:
     if not t.numel():
         return t
     # Smallest and largest carry every NaN and infinity, and need no second copy of a long clip.
-    ends = torch.stack(t.aminmax())
+    ends = torch.stack([torch.stack(piece.aminmax()) for piece in _in_pieces(t)])
     if not ends.isfinite().all():
-        bad = int((~torch.isfinite(t)).sum())
+        bad = sum(int((~torch.isfinite(piece)).sum()) for piece in _in_pieces(t))
         raise RefocusError(
             f"{name} holds {bad} values that are not numbers (NaN or infinite), but finite values are "
             "needed: check the node that makes it."
@@ -116,6 +118,21 @@ def check_finite(t: Tensor, name: str, largest: float = math.inf) -> Tensor:
             "runs from 0 to 1): check the node that makes it."
         )
     return t
+
+
+def _in_pieces(t: Tensor) -> Iterator[Tensor]:
+    """The tensor in parts of its first axis, small enough to be quick and few for a GPU; looks before each."""
+    for piece in t.split(max(1, 16 * PIECE * t.shape[0] // t.numel())) if t.ndim else (t,):
+        look()
+        yield piece
+
+
+def _grey(image: Tensor) -> Tensor:
+    """[B, H, W, C] -> [B, H, W]: the mean of its colours."""
+    out = image.new_empty(image.shape[:3])
+    for at in bands(image):
+        out[at] = image[at].mean(-1)
+    return out
 
 
 def match_batch(t: Tensor, n: int, name: str, other: str = "image") -> Tensor:

@@ -6,12 +6,18 @@ Convention: an *image* is sRGB-encoded in 0..1, a *linear* tensor is light and m
 import torch
 from torch import Tensor
 
+from .progress import by_pieces
+
 
 def decode_srgb(image: Tensor) -> Tensor:
     """v / 12.92 up to 0.04045, else ((v + 0.055) / 1.055)^2.4: sRGB -> linear light.
 
     Odd about zero; values above 1 follow the same curve.
     """
+    return by_pieces(_decoded, image)
+
+
+def _decoded(image: Tensor) -> Tensor:
     a = image.abs()
     return torch.where(a <= 0.04045, a / 12.92, ((a + 0.055) / 1.055) ** 2.4) * image.sign()
 
@@ -21,5 +27,9 @@ def encode_srgb(linear: Tensor) -> Tensor:
 
     Light brighter than white clips, as in a camera.
     """
+    return by_pieces(_encoded, linear)
+
+
+def _encoded(linear: Tensor) -> Tensor:
     x = linear.clamp(0, 1)
     return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp(min=1e-8) ** (1 / 2.4) - 0.055)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_plane
+from ..image.progress import bands, by_pieces, look
 
 DEPTH_KINDS = ("auto", "disparity", "inverted", "metres", "inverse_metres")
 # The kinds whose disparity is in 1/m; the others know no scale until someone names the scene's limits.
@@ -35,24 +36,34 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
     if kind not in DEPTH_KINDS:
         raise RefocusError(f"depth_kind is '{kind}', but one of {', '.join(DEPTH_KINDS)} is needed.")
     d = check_plane(depth, "depth")
-    if torch.isnan(d).any():
+    holes = sum(int(d[at].isnan().sum()) for at in bands(d))
+    if holes:
         raise RefocusError(
-            f"depth holds {int(torch.isnan(d).sum())} values that are NaN, but numbers are needed: "
-            "fill the holes of the depth map first."
+            f"depth holds {holes} values that are NaN, but numbers are needed: fill the holes of the depth map first."
         )
     kind = resolve_kind(d, kind)
-    if kind == "metres":
-        solid = (d > 0) & d.isfinite()
-        return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
-    if d.isinf().any():
+    if kind != "metres" and any(d[at].isinf().any() for at in bands(d)):
         raise RefocusError(
             "depth holds infinite values, which only metres can mean: choose depth_kind metres or "
             "fill the holes of the depth map."
         )
-    if kind == "inverted":
-        z = near_over_far + (1 - d.clamp(0, 1)) * (1 - near_over_far)
-        return near_over_far / z
-    return d
+    if kind not in ("metres", "inverted"):
+        return d
+    out = torch.empty_like(d)
+    for at in bands(d):
+        out[at] = _inverse(d[at]) if kind == "metres" else _linear_in_depth(d[at], near_over_far)
+    return out
+
+
+def _inverse(d: Tensor) -> Tensor:
+    """Metres -> 1/metres, 0 where there is no surface."""
+    solid = (d > 0) & d.isfinite()
+    return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
+
+
+def _linear_in_depth(d: Tensor, near_over_far: float) -> Tensor:
+    """Inverted, white 1 -> disparity, 1 at white."""
+    return near_over_far / (near_over_far + (1 - d.clamp(0, 1)) * (1 - near_over_far))
 
 
 def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
@@ -63,15 +74,28 @@ def resize_depth(depth: Tensor, height: int, width: int) -> Tensor:
     """
     if depth.shape[-2:] == (height, width):
         return depth
+    out = depth.new_empty(len(depth), height, width)
+    for i in range(len(depth)):
+        out[i] = _resized(depth[i : i + 1], height, width)[0]
+        look()
+    return out
+
+
+def _resized(depth: Tensor, height: int, width: int) -> Tensor:
+    """resize_depth of one map [1, h, w]."""
     d = depth[:, None]
     if depth.shape[-2] > height or depth.shape[-1] > width:  # downsizing only selects, never averages
         return F.interpolate(d, (height, width), mode="nearest-exact")[:, 0]
     smooth = F.interpolate(d, (height, width), mode="bilinear", align_corners=False)
+    look()
     nearest = F.interpolate(d, (height, width), mode="nearest-exact")
+    look()
     p = F.pad(d, (1, 1, 1, 1), mode="replicate")
     span = F.max_pool2d(p, 3, 1) + F.max_pool2d(-p, 3, 1)  # local max - min
+    look()
     edge = (span > 0.1 * d.abs().clamp(min=1e-6)).float()
     edge = F.interpolate(edge, (height, width), mode="nearest-exact") > 0
+    look()
     return torch.where(edge, nearest, smooth)[:, 0]
 
 
@@ -83,7 +107,9 @@ def relative_to_metric(depth: Tensor, kind: str, near_m: float, far_m: float) ->
     """
     check_scene(near_m, far_m)
     d = to_disparity(depth, kind, near_over_far=near_m / far_m)
-    return d / near_m if kind == "inverted" else 1 / far_m + d * (1 / near_m - 1 / far_m)
+    if kind == "inverted":
+        return by_pieces(lambda d: d / near_m, d)
+    return by_pieces(lambda d: 1 / far_m + d * (1 / near_m - 1 / far_m), d)
 
 
 def metric_to_relative(disparity, kind: str, near_m: float, far_m: float):
@@ -112,4 +138,4 @@ def resolve_kind(depth: Tensor, kind: str) -> str:
     if kind != "auto":
         return kind
     d = check_plane(depth, "depth")
-    return "metres" if (d.isinf() | (d > 1 + 1e-4)).any() else "disparity"
+    return "metres" if any((d[at].isinf() | (d[at] > 1 + 1e-4)).any() for at in bands(d)) else "disparity"

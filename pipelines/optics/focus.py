@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, check_plane, match_batch
+from ..image.progress import by_pieces, look
 from .depth import METRIC_KINDS, metric_to_relative, relative_to_metric, resize_depth, resolve_kind, to_disparity
 from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 
@@ -42,12 +43,14 @@ def focus_at_mask(disparity: Tensor, mask: Tensor) -> Tensor:
     """[B, H, W] and a mask of the same shape (white = the subject) -> [B] median disparity under the mask."""
     out = []
     for d, m in zip(disparity, mask, strict=True):
+        look()
         inside = d[m > 0.5]
         if not inside.numel():
             raise RefocusError(
                 "the focus mask is empty (nothing above 0.5), but some white is needed: paint the "
                 "subject white or disconnect the mask."
             )
+        look()
         out.append(inside.median())
     return torch.stack(out)
 
@@ -64,9 +67,13 @@ def focus_automatic(disparity: Tensor) -> Tensor:
 
     80th percentile of disparity over the central third of the width and height.
     """
-    b, h, w = disparity.shape
-    middle = disparity[:, h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(b, -1)
-    return middle.kthvalue(round(0.8 * middle.shape[1]), dim=1).values
+    h, w = disparity.shape[1:]
+    out = []
+    for d in disparity:
+        look()
+        middle = d[h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(-1)
+        out.append(middle.kthvalue(round(0.8 * len(middle))).values)
+    return torch.stack(out)
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,8 @@ def focus_lens(
     else:
         disparity = to_disparity(depth, kind)
     if image is None:
-        grey = disparity / disparity.amax().clamp(min=1e-6)
+        largest = disparity.amax().clamp(min=1e-6)
+        grey = by_pieces(lambda d: d / largest, disparity)
         picture = grey[..., None].expand(-1, -1, -1, 3)
     else:
         picture = check_image(image)

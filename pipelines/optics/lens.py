@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_finite, check_plane, match_batch
+from ..image.progress import bands
 from .depth import resize_depth
 
 
@@ -109,7 +110,7 @@ class DefocusMap:
     @property
     def max_radius(self) -> float:
         """Largest blur radius in pixels, whatever its sign."""
-        return float(self.radius.abs().max())
+        return max(float(self.radius[at].abs().max()) for at in bands(self.radius))
 
     def scaled_to(self, height: int, width: int) -> "DefocusMap":
         """The same blur on the picture at another resolution: a radius is in pixels, so it scales with the width."""
@@ -151,13 +152,14 @@ def defocus_from_disparity(
         if not v >= 0:
             raise RefocusError(f"{name} is {v}, but 0 or more is needed: 0 means no blur.")
     focus = torch.as_tensor(focus_disparity, dtype=d.dtype, device=d.device).reshape(-1)
-    behind = focus[:, None, None] - d  # [B, H, W]
-    if in_focus_range:
-        behind = behind.sign() * (behind.abs() - in_focus_range / 2).clamp(min=0)
-    factor = torch.where(behind < 0, near_factor, far_factor)
+    focus_of = focus.expand(len(d)) if len(focus) == 1 else focus
+    radius = torch.empty(len(focus_of), *d.shape[1:], dtype=d.dtype, device=d.device)
+    d = d.expand_as(radius)
+    for i, rows in bands(radius):
+        behind = focus_of[i] - d[i, rows]  # [h, W]
+        if in_focus_range:
+            behind = behind.sign() * (behind.abs() - in_focus_range / 2).clamp(min=0)
+        radius[i, rows] = strength * torch.where(behind < 0, near_factor, far_factor) * behind
     return DefocusMap(
-        strength * factor * behind,
-        focus_disparity=focus,
-        focus_point=focus_point,
-        strength=torch.as_tensor(strength, dtype=d.dtype),
+        radius, focus_disparity=focus, focus_point=focus_point, strength=torch.as_tensor(strength, dtype=d.dtype)
     )

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_plane
+from ..image.progress import Counter, look
 from .depth import check_scene, metric_to_relative, resize_depth, resolve_kind, to_disparity
 from .focus import focus_at_point
 from .lens import DefocusMap, defocus_from_disparity, from_1000
@@ -158,51 +159,63 @@ def rack_focus(
     clip        frames of the picture they are for; above 1 it is a clip as well.
     near_m, far_m  metres at which the white and the black of a relative map stand: needed by distances, and the
                 scale of kind "inverted".
-    progress    progress(done, total) after every frame; what it raises passes through.
+    progress    progress(done, total) after every map; what it raises passes through.
 
-    The other keywords are those of defocus_from_disparity. Holds N maps of float32 beside its input. Raises
+    The other keywords are those of defocus_from_disparity. Each map is converted once, so that a keyframe costs no more
+    than the window about its point. Holds N maps of float32 beside its input, and one more for a still. Raises
     RefocusError on wrong input.
     """
     maps = _maps(depth)
     count = _count(maps.shape[0], clip, frames, keyframes)
+    with Counter(progress, len(maps) + count) as counter:
+        disparity, kind = _disparities(maps, kind, size, near_m, far_m, counter.tick)
+
+        def read(key: Keyframe) -> float:
+            look()
+            if key.point is not None:
+                frame = key.frame if len(disparity) > 1 else 0
+                return float(focus_at_point(disparity[frame : frame + 1], *key.point))
+            if key.metres is not None:
+                return metric_to_relative(1 / key.metres, kind, near_m, far_m)
+            raise RefocusError(f"the keyframe at frame {key.frame} names neither a point nor a distance: give one.")
+
+        focus = curve([(key.frame, read(key)) for key in keyframes], count, easing)
+        named = [(key.frame, key.strength) for key in keyframes if key.strength is not None]
+        if keyframes[0].strength is None:
+            named.insert(0, (keyframes[0].frame, strength))
+        strengths = curve(named, count, easing)
+        h, w = disparity.shape[1:]
+        # A clip's disparity becomes its radius where it lies.
+        radius = disparity if len(disparity) == count else torch.empty((count, h, w), device=maps.device)
+        for i in range(count):
+            radius[i] = defocus_from_disparity(
+                disparity[i][None] if len(disparity) > 1 else disparity,
+                focus[i],
+                from_1000(strengths[i], w),
+                near_factor=near_factor,
+                far_factor=far_factor,
+                in_focus_range=in_focus_range,
+            ).radius[0]
+            counter.tick()
+        pulled = torch.tensor(focus), from_1000(torch.tensor(strengths), w)
+        return Rack(DefocusMap(radius, focus_disparity=pulled[0], strength=pulled[1]), focus, strengths)
+
+
+def _disparities(
+    maps: Tensor, kind: str, size: tuple[int, int] | None, near_m: float, far_m: float, tick: Callable[[], None]
+) -> tuple[Tensor, str]:
+    """(disparity [M, h, w] of the maps, in memory of its own; its kind, never "auto")."""
     kind = _kind(maps, kind)
     scale = {}
     if kind == "inverted":
         check_scene(near_m, far_m)
         scale["near_over_far"] = near_m / far_m
-    h, w = size or check_plane(maps[:1], "depth").shape[1:]
-
-    def disparity(frame: int) -> Tensor:  # [1, h, w]
-        one = maps[frame : frame + 1] if maps.shape[0] > 1 else maps
-        return resize_depth(to_disparity(one, kind, **scale), h, w)
-
-    def read(key: Keyframe) -> float:
-        if key.point is not None:
-            return float(focus_at_point(disparity(key.frame), *key.point))
-        if key.metres is not None:
-            return metric_to_relative(1 / key.metres, kind, near_m, far_m)
-        raise RefocusError(f"the keyframe at frame {key.frame} names neither a point nor a distance: give one.")
-
-    focus = curve([(key.frame, read(key)) for key in keyframes], count, easing)
-    named = [(key.frame, key.strength) for key in keyframes if key.strength is not None]
-    if keyframes[0].strength is None:
-        named.insert(0, (keyframes[0].frame, strength))
-    strengths = curve(named, count, easing)
-    still = disparity(0) if maps.shape[0] == 1 else None
-    radius = torch.empty((count, h, w), device=maps.device)
-    for i in range(count):
-        radius[i] = defocus_from_disparity(
-            disparity(i) if still is None else still,
-            focus[i],
-            from_1000(strengths[i], w),
-            near_factor=near_factor,
-            far_factor=far_factor,
-            in_focus_range=in_focus_range,
-        ).radius[0]
-        if progress is not None:
-            progress(i + 1, count)
-    defocus = DefocusMap(radius, focus_disparity=torch.tensor(focus), strength=from_1000(torch.tensor(strengths), w))
-    return Rack(defocus, focus, strengths)
+    h, w = size or maps.shape[1:3]
+    out = torch.empty((len(maps), h, w), device=maps.device)
+    for i in range(len(maps)):
+        out[i] = resize_depth(to_disparity(maps[i : i + 1], kind, **scale), h, w)[0]
+        tick()
+    return out, kind
 
 
 def _kind(maps: Tensor, kind: str) -> str:

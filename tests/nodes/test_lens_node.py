@@ -170,7 +170,7 @@ def test_the_bar_counts_the_frames(monkeypatch):
 
     monkeypatch.setattr(comfy.utils, "ProgressBar", Bar)
     rack(ramp(H, 53), keyframes="2: 0.5, 0.5")
-    assert seen == [(1, 3, 3), (2, 3, 3), (3, 3, 3)]
+    assert seen == [(i, 4, 4) for i in range(5)]  # the depth map is a step, too
 
 
 def test_keyframes_are_checked_before_anything_runs():
