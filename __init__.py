@@ -10,12 +10,13 @@ async def comfy_entrypoint():
     try:
         from comfy_api.latest import ComfyExtension
 
-        from .nodes import NODES
+        from .nodes import NODES, queued
 
         class Rackfocus(ComfyExtension):
             async def get_node_list(self):
                 return list(NODES)
 
+        queued.listen()
         return Rackfocus()
     except Exception:
         logging.getLogger(__name__).exception("Rackfocus could not be loaded:")

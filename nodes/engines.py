@@ -109,9 +109,13 @@ def need(model: RefocusModel | None, task: str) -> Callable:
             f"the engine {model.engine} does not {TASKS[task]}, but {able} can: choose it in LoadRefocusModel or "
             "disconnect the model."
         )
-    brought, work = _BROUGHT[task], model.tasks[task]
-    foreign = set().union(*brought.values()) - brought[model.engine]
-    return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in foreign})
+    work, idle = model.tasks[task], foreign(model.engine, task)
+    return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in idle})
+
+
+def foreign(engine: str, task: str) -> set[str]:
+    """Ids of the inputs that other engines bring to a task's node and this one does not read."""
+    return set().union(*_BROUGHT[task].values()) - _BROUGHT[task][engine]
 
 
 def _merged(lists: Iterable[list]) -> list:

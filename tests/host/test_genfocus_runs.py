@@ -115,6 +115,17 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     assert again.tobytes() == before.tobytes()
 
 
+def test_another_seed_runs_what_uses_it_again_and_another_widget_does_not(client):
+    """Genfocus reads the seed, and not the quality, which is the optical engine's."""
+    prompt = {k: v for k, v in graph(client, frames=1, steps=1).items() if k in ("1", "2", "3", "6", "7", "8", "9")}
+    client.run(prompt)
+    prompt["8"]["inputs"].update(quality="best", highlights=3.0)
+    prompt["3"]["inputs"].update(refocus_unet="none")
+    assert not client.run(prompt).executed
+    prompt["8"]["inputs"]["seed"] = 12
+    assert set(client.run(prompt).executed) == {"8", "9"}
+
+
 def test_the_model_is_bit_identical_after_a_cancel(client):
     """Two frames at 333 x 250, cancelled in the second: the plain MODEL then makes what it made before, to the bit."""
     node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731

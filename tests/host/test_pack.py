@@ -32,3 +32,10 @@ def test_every_input_says_what_it_does(object_info):
 def test_page_opens(host):
     page = requests.get(host.url, timeout=10)
     assert page.status_code == 200 and "<title>ComfyUI" in page.text
+
+
+def test_the_page_loads_the_script_that_keeps_seeds(host):
+    scripts = requests.get(f"{host.url}/extensions", timeout=10).json()
+    (script,) = [name for name in scripts if name.endswith("/seeds.js")]
+    text = requests.get(host.url + script, timeout=10).text
+    assert "nodeCreated" in text and '"control_after_generate") widget.value = "fixed"' in text

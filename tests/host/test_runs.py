@@ -47,6 +47,25 @@ def test_an_unchanged_graph_is_cached(client):
     assert {"1", "2", "3", "4"} <= again.cached
 
 
+def test_a_seed_that_the_engine_does_not_use_runs_nothing_again(client):
+    """As a page queues a graph whose seed is drawn anew at every Run; nor does any other engine's widget."""
+    image, depth = client.upload(picture(64, 48, 9), "cached.png"), client.upload(slope(64, 48), "cached_depth.png")
+    prompt = refocus(image, depth, lens={"strength": 7.5}, seed=1)
+    prompt["6"] = {"class_type": "DeblurAiF", "inputs": {"image": ["4", 0], "strength": 0.5, "seed": 1}}
+    stack = {"frames": 3, "strength": 9.0, "depth_kind": "disparity", "quality": "fast", "highlights": 8.0, "seed": 1}
+    prompt["7"] = {"class_type": "FocalStackGenerate", "inputs": {"image": ["6", 0], "depth": ["2", 0], **stack}}
+    prompt["8"] = {"class_type": "SaveImage", "inputs": {"images": ["7", 0], "filename_prefix": "test"}}
+    prompt["9"] = {"class_type": "LoadRefocusModel", "inputs": {"engine": "optical", "deblur_lora": "none"}}
+    prompt["7"]["inputs"]["model"] = ["9", 0]
+    assert set(client.run(prompt).executed) >= {"3", "4", "5", "6", "7", "8", "9"}
+    for node in ("4", "6", "7"):
+        prompt[node]["inputs"].update(seed=2, steps=9)
+    again = client.run(prompt)
+    assert not again.executed and set(prompt) <= again.cached
+    prompt["7"]["inputs"]["frames"] = 4
+    assert set(client.run(prompt).executed) == {"7", "8"}
+
+
 def test_cancel_stops_the_rendering_and_the_next_run_works(client):
     image = client.upload(picture(2400, 1600), "large.png")
     depth = client.upload(slope(2400, 1600), "large_depth.png")

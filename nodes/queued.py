@@ -1,0 +1,88 @@
+"""What is queued, before the host looks at it: what the chosen engine does not read decides nothing.
+
+The host runs a node again when any of its inputs differs from the last run's. A node that several engines share has
+inputs of each of them, the seed of the diffusion engines among them, which a page draws anew at every Run. So in a
+prompt that is queued, the inputs that `need` would leave aside are made equal: an optional one is left out, and a
+required one has its default, also where it comes over a link. Then an unchanged graph is found in the host's cache,
+with all that hangs on it, however it was queued. Which engine a node runs is read from the prompt; where that is not
+certain (a model from a node of another pack, an engine over a link) the node is left as it is.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from .blur import BokehSynthesize, DeblurAiF
+from .engines import DEFAULT, ENGINES, foreign, loader_inputs
+from .model import LoadRefocusModel
+from .stack import FocalStackGenerate
+
+# The nodes that run an engine: {class type: (class, task)}.
+_NODES = {
+    node.__name__: (node, task)
+    for node, task in ((BokehSynthesize, "bokeh"), (DeblurAiF, "deblur"), (FocalStackGenerate, "stack"))
+}
+LOADER = LoadRefocusModel.__name__
+
+
+def listen() -> None:
+    """Ask the host for every prompt that is queued from now on; nothing where ComfyUI is a library without a server."""
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if server is not None:
+        server.add_on_prompt_handler(on_prompt)
+
+
+def on_prompt(request):
+    """The request of a prompt, its nodes settled in place; whatever else was sent passes as it is."""
+    if isinstance(request, dict) and isinstance(request.get("prompt"), dict):
+        settle(request["prompt"])
+    return request
+
+
+def settle(prompt: dict[str, Any]) -> None:
+    """Make what the chosen engines do not read equal in a prompt of the API form, in place."""
+    for kind, inputs in list(_nodes(prompt)):
+        engine = _engine(inputs) if kind == LOADER else _engine_of_model(prompt, inputs)
+        if engine is None:
+            continue
+        if kind == LOADER:
+            own = {i.id for i in ENGINES[engine].loader_inputs()}
+            shown = {i.id: i for i in loader_inputs() if i.id not in own}
+        elif kind in _NODES:
+            node, task = _NODES[kind]
+            idle = foreign(engine, task)
+            shown = {i.id: i for i in node.GET_SCHEMA().inputs if i.id in idle}
+        else:
+            continue
+        for name in shown.keys() & inputs.keys():
+            if shown[name].optional:
+                del inputs[name]
+            else:
+                inputs[name] = shown[name].default
+
+
+def _nodes(prompt: dict) -> Iterator[tuple[str, dict]]:
+    for node in prompt.values():
+        if isinstance(node, dict) and isinstance(node.get("inputs"), dict):
+            kind = node.get("class_type")
+            if isinstance(kind, str) and (kind == LOADER or kind in _NODES):
+                yield kind, node["inputs"]
+
+
+def _engine(inputs: dict) -> str | None:
+    """The engine that LoadRefocusModel names, None where it is not known."""
+    name = inputs.get("engine")
+    return name if isinstance(name, str) and name in ENGINES else None
+
+
+def _engine_of_model(prompt: dict, inputs: dict) -> str | None:
+    """The engine of a node by its model: the default one where none is connected, None where it is not known."""
+    link = inputs.get("model")
+    if link is None:
+        return DEFAULT
+    if not (isinstance(link, list) and len(link) == 2 and isinstance(link[0], str)):
+        return None
+    for kind, loader in _nodes({"": prompt.get(link[0])}):
+        if kind == LOADER and link[1] == 0:
+            return _engine(loader)
+    return None
