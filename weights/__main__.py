@@ -5,7 +5,7 @@ import sys
 
 from ..pipelines.image.checks import RefocusError
 from .check import FOUND, MISSING, check_file, models_folder
-from .fetch import fetch_file
+from .fetch import fetch_file, not_right
 from .manifest import WeightFile, still_needed, weight_files
 
 ABOUT = """Files of the learned engines.
@@ -87,8 +87,7 @@ def fetch(given) -> int:
     places = {f: check_file(f, models) for f in files}
     wrong = [f for f in files if places[f].state not in (FOUND, MISSING)]
     if wrong:
-        place = places[wrong[0]]
-        raise RefocusError(f"{place.path} is there, but not right ({place.said}): move it away and fetch again.")
+        raise RefocusError(not_right(places[wrong[0]]))
     if given.only:  # a named file is wanted even if another of its group is here
         needed = [f for f in files if places[f].state == MISSING]
     else:

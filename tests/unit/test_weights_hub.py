@@ -4,9 +4,12 @@ import hashlib
 import os
 import random
 import re
+import select
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -19,7 +22,10 @@ COMMIT = "c" * 40
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One file. While the line is bad, a download sends a third of it and one that goes on nothing."""
+    """One file. While the line is bad, a download sends a third of it and one that goes on nothing.
+
+    times: how often it is sent, one behind the other; go_on: cleared, a download stops in the middle.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -38,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
             ("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"'),
             ("X-Repo-Commit", COMMIT),
             ("Accept-Ranges", "bytes"),
-            ("Content-Length", str(len(part))),
+            ("Content-Length", str(len(part) * (self.server.times if self.command == "GET" else 1))),
         ):
             self.send_header(name, value)
         if start:
@@ -57,7 +63,10 @@ class Hub(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         else:
-            self.wfile.write(part)
+            with suppress(OSError):  # who asked may have had enough
+                self.wfile.write(part[:5000])
+                self.server.go_on.wait(120)
+                self.wfile.write(part[5000:] + part * (self.server.times - 1))
 
     def log_message(self, *_):
         pass
@@ -67,6 +76,8 @@ class Hub(BaseHTTPRequestHandler):
 def hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     server.seen, server.bad_line, server.gated, server.daemon_threads = [], False, False, True
+    server.times, server.go_on = 1, threading.Event()
+    server.go_on.set()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
@@ -130,3 +141,38 @@ def test_without_a_network_it_says_so(hub, fetch, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert fetch() == 1 and "check network and disk" in capsys.readouterr().err
     assert not hub.seen
+
+
+def test_a_hub_that_sends_too_much_is_stopped_and_an_honest_one_is_heard_afterwards(hub, fetch, models_root, capsys):
+    """The real library would write whatever comes, and look at its size afterwards."""
+    hub.times = 600
+    assert fetch() == 1
+    assert "more than its 90,000 bytes: it was thrown away" in capsys.readouterr().err
+    assert not [p for p in models_root.rglob("*") if p.is_file()]
+    hub.times = 1
+    assert fetch() == 0 and (models_root / "loras" / "one.safetensors").read_bytes() == CONTENT
+
+
+TWICE = """
+import functools, pathlib, sys
+from rackfocus.weights.fetch import fetch_file
+from rackfocus.weights.manifest import WeightFile
+file = WeightFile("genfocus", "some/repo", "one.safetensors", "loras", None, sys.argv[2], None, None, None)
+print(fetch_file(file, pathlib.Path(sys.argv[1]), functools.partial(print, flush=True)))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_make_one_right_file(hub, fetch, models_root):
+    """Without a lock both write to one part, and it came out with twice the size."""
+    hub.go_on.clear()
+    command = [sys.executable, "-c", TWICE, str(models_root), COMMIT]
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    both = [subprocess.Popen(command, **given) for _ in range(2)]
+    (waits, *_), _, _ = select.select([p.stdout for p in both], [], [], 120)
+    assert "another fetch is at work" in waits.readline()
+    hub.go_on.set()  # the hub holds the first one in the middle of the file until now
+    said = [p.communicate(timeout=120)[0].split() for p in both]
+    target = models_root / "loras" / "one.safetensors"
+    assert target.read_bytes() == CONTENT and said == [[str(target)]] * 2
+    assert [command for command, _, _ in hub.seen].count("GET") == 1
