@@ -12,6 +12,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..pipelines.image import RefocusError
+from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 
 CATEGORY = "Rackfocus"
@@ -108,9 +109,14 @@ def Schema(**fields) -> io.Schema:
     return io.Schema(**{k: v for k, v in fields.items() if k in _KNOWN})
 
 
-def to_device(t):
-    """A tensor or a defocus map on the device that computes; None stays None."""
-    return None if t is None else _moved(t, mm.get_torch_device())
+def device_for(work: str, rehearsal: Callable):
+    """The device that computes, or the CPU where a rehearsal of this work fails on it."""
+    return place_for(work, mm.get_torch_device(), rehearsal)
+
+
+def to_device(t, device=None):
+    """A tensor or a defocus map on a device, by itself the one that computes; None stays None."""
+    return None if t is None else _moved(t, device or mm.get_torch_device())
 
 
 def from_device(t):

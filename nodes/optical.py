@@ -10,12 +10,13 @@ from ..pipelines.optical import (
     deblur,
     estimate_coarse,
     estimate_defocus,
+    rehearsal,
     render_bokeh,
     render_stack,
     stack_disparities,
 )
 from ..pipelines.optics import from_1000, resize_depth, to_disparity
-from .host import RefocusModel, depth_kind_input, from_device, progress_bar, strength_input, to_device
+from .host import RefocusModel, depth_kind_input, device_for, from_device, progress_bar, strength_input, to_device
 
 NAME = "optical"
 PURPOSE = "lens simulation, focus stacking and deconvolution; no weights"
@@ -108,12 +109,13 @@ def load() -> RefocusModel:
 
 
 def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
+    device = device_for("lens blur", rehearsal.lens_blur)
     return from_device(
         render_bokeh(
-            to_device(image),
-            to_device(defocus),
-            aperture=to_device(aperture),
-            background=to_device(background),
+            to_device(image, device),
+            to_device(defocus, device),
+            aperture=to_device(aperture, device),
+            background=to_device(background, device),
             chromatic=from_1000(chromatic, image.shape[2]),
             progress=progress_bar(),
             **given,
@@ -122,14 +124,18 @@ def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
 
 
 def _deblur(image, *, strength, defocus, aperture):
-    image = to_device(image)
-    defocus = to_device(defocus) if defocus else estimate_defocus(image, progress=progress_bar())
-    out = deblur(image, defocus, aperture=to_device(aperture), strength=strength, progress=progress_bar())
+    if not defocus:
+        estimated = to_device(image, device_for("estimation of blur", rehearsal.blur_estimation))
+        defocus = estimate_defocus(estimated, progress=progress_bar())
+    device = device_for("deblurring", rehearsal.deblurring)
+    image, defocus, aperture = (to_device(t, device) for t in (image, defocus, aperture))
+    out = deblur(image, defocus, aperture=aperture, strength=strength, progress=progress_bar())
     return from_device(out), from_device(defocus)
 
 
 def _estimate(image):
-    return from_device(estimate_coarse(to_device(image), progress=progress_bar()))
+    device = device_for("estimation of blur", rehearsal.blur_estimation)
+    return from_device(estimate_coarse(to_device(image, device), progress=progress_bar()))
 
 
 def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
@@ -138,9 +144,10 @@ def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
             "no depth map is connected, but the optical engine needs one to make a focal stack: "
             "connect a depth map of the photo."
         )
-    image = to_device(image)
+    device = device_for("lens blur", rehearsal.lens_blur)
+    image, aperture = to_device(image, device), to_device(aperture, device)
     b, h, w, _ = image.shape
-    disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind)), h, w), b, "depth")
+    disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind), device), h, w), b, "depth")
     bar, stacks, info = progress_bar(), [], []
     for i in range(b):
         one = disparity[i : i + 1]
@@ -150,7 +157,7 @@ def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
             bar(i * total + done, b * total)
 
         stack = render_stack(
-            image[i : i + 1], one, planes, from_1000(strength, w), aperture=to_device(aperture), progress=step, **given
+            image[i : i + 1], one, planes, from_1000(strength, w), aperture=aperture, progress=step, **given
         )
         stacks.append(from_device(stack))
         info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")

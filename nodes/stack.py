@@ -3,10 +3,10 @@
 from comfy_api.latest import io
 
 from ..pipelines.image import check_image
-from ..pipelines.optical import FUSE_METHODS, fuse_stack
+from ..pipelines.optical import FUSE_METHODS, fuse_stack, rehearsal
 from ..pipelines.optical.focal_stack import frame_at, sharpest_position
 from .engines import DEFAULT, ENGINES, inputs, need, noted
-from .host import CATEGORY, RefocusModelType, Schema, from_device, point_inputs, progress_bar, to_device
+from .host import CATEGORY, RefocusModelType, Schema, device_for, from_device, point_inputs, progress_bar, to_device
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -149,7 +149,7 @@ class StackFuse(io.ComfyNode):
     def execute(cls, stack, method, first, last, align) -> io.NodeOutput:
         stack = check_image(stack, "stack")
         fused = fuse_stack(
-            to_device(stack),
+            to_device(stack, device_for("focus stacking", rehearsal.focus_stacking)),
             method=method,
             first=first,
             last=None if last < 0 else last,

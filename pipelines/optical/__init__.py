@@ -1,5 +1,6 @@
 """Engine 1: our own lens. No weights; what works the minute the pack is installed."""
 
+from . import rehearsal
 from .bokeh.highlights import HIGHLIGHT_GAIN
 from .bokeh.render import SAMPLES, render_bokeh
 from .deconvolution.deblur import deblur
@@ -17,6 +18,7 @@ __all__ = [
     "estimate_coarse",
     "estimate_defocus",
     "fuse_stack",
+    "rehearsal",
     "render_bokeh",
     "render_stack",
     "stack_disparities",

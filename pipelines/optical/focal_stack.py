@@ -41,7 +41,7 @@ def render_stack(
     image = check_image(image)
     if image.shape[0] != 1:
         raise RefocusError(f"{image.shape[0]} images were given, but a focal stack is made from 1: pick one frame.")
-    d = match_batch(check_plane(disparity, "disparity"), 1, "disparity")
+    d = match_batch(check_plane(disparity, "disparity"), 1, "disparity").to(image.device)
     planes = list(focus_disparities)
     if not planes:
         raise RefocusError("no focal plane was given, but at least one focus disparity is needed.")

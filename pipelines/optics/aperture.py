@@ -130,10 +130,11 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Aperture [1, S, S] -> points [n, 2] (x right, y down in the picture, behind the focal plane) and weights [n].
 
     Weighted Lloyd relaxation (centroidal Voronoi cells over the open part), started from a golden-angle spiral:
-    deterministic, evenly spread over any shape, and each cell's light is its weight. Weights sum to 1.
+    deterministic, evenly spread over any shape, and each cell's light is its weight. Weights sum to 1. Computed on the
+    CPU, so that every device sees the same picture.
     """
     grid, light = _open_grid(aperture)
-    i = torch.arange(count, device=grid.device) + 0.5
+    i = torch.arange(count) + 0.5
     start = (i / count * (len(grid) - 1)).long()
     golden = 2.399963  # radians
     spiral = (i / count).sqrt()[:, None] * torch.stack([torch.cos(i * golden), torch.sin(i * golden)], -1)
@@ -141,25 +142,25 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
     points = torch.where(inside[:, None], spiral, grid[start])
     for _ in range(16):
         cell = torch.cdist(grid, points).argmin(1)
-        weight = torch.zeros(count, device=grid.device).index_add_(0, cell, light)
-        centre = torch.zeros(count, 2, device=grid.device).index_add_(0, cell, grid * light[:, None])
+        weight = torch.zeros(count).index_add_(0, cell, light)
+        centre = torch.zeros(count, 2).index_add_(0, cell, grid * light[:, None])
         points = torch.where((weight > 0)[:, None], centre / weight[:, None], points)  # an empty cell stays
     used = weight > 0
-    return points[used], weight[used] / weight[used].sum()
+    return points[used].to(aperture.device), (weight[used] / weight[used].sum()).to(aperture.device)
 
 
 def cell_light(aperture: Tensor, points: Tensor) -> Tensor:
     """Light [n] of the aperture [1, S, S] in the Voronoi cells of points [n, 2]; sums to 1."""
     grid, light = _open_grid(aperture)
-    cell = torch.cdist(grid, points).argmin(1)
-    weight = torch.zeros(len(points), device=grid.device).index_add_(0, cell, light)
-    return weight / weight.sum()
+    cell = torch.cdist(grid, points.cpu()).argmin(1)
+    weight = torch.zeros(len(points)).index_add_(0, cell, light)
+    return (weight / weight.sum()).to(aperture.device)
 
 
 def _open_grid(aperture: Tensor) -> tuple[Tensor, Tensor]:
     """The open cells of a 64 x 64 raster of the aperture as the picture sees it: (positions [n, 2], light [n])."""
-    m = F.interpolate(aperture[None].float(), (64, 64), mode="area")[0, 0].flip(-1)
-    c = (torch.arange(64, device=m.device) + 0.5) / 32 - 1
+    m = F.interpolate(aperture[None].float().cpu(), (64, 64), mode="area")[0, 0].flip(-1)
+    c = (torch.arange(64) + 0.5) / 32 - 1
     y, x = torch.meshgrid(c, c, indexing="ij")
     at = m > min(1e-3, float(m.max()) / 2)
     return torch.stack([x[at], y[at]], -1), m[at]

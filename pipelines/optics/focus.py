@@ -71,9 +71,9 @@ def focus_automatic(disparity: Tensor) -> Tensor:
     out = []
     for d in disparity:
         look()
-        middle = d[h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(-1)
+        middle = d[h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(-1).cpu()  # not every device has kthvalue
         out.append(middle.kthvalue(round(0.8 * len(middle))).values)
-    return torch.stack(out)
+    return torch.stack(out).to(disparity.device)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def focus_lens(
         grey = by_pieces(lambda d: d / largest, disparity)
         picture = grey[..., None].expand(-1, -1, -1, 3)
     else:
-        picture = check_image(image)
+        picture = check_image(image).to(disparity.device)
         count = max(disparity.shape[0], picture.shape[0])
         disparity = match_batch(resize_depth(disparity, *picture.shape[1:3]), count, "depth")
         picture = match_batch(picture, count, "image", "depth")
@@ -185,5 +185,5 @@ def _focus(disparity, kind, by, point, mask, metres, near_m, far_m) -> Tensor:
             "focus_by is mask, but no focus_mask is connected: connect a mask that is white on the "
             "subject, or focus by point."
         )
-    mask = resize_depth(check_plane(mask, "focus_mask"), *disparity.shape[1:])
+    mask = resize_depth(check_plane(mask, "focus_mask").to(disparity.device), *disparity.shape[1:])
     return focus_at_mask(disparity, match_batch(mask, disparity.shape[0], "focus_mask", "depth"))

@@ -34,7 +34,7 @@ def show_focus(image: Tensor, defocus: DefocusMap, point: tuple[float, float] | 
     A white cross with a black rim marks the point, or else the map's own focus point if it has one.
     """
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
-    radius = defocus.radius.expand(image.shape[:3])
+    radius = defocus.radius.to(image.device).expand(image.shape[:3])
     for at in bands(image):
         out[at] = _tinted(image[at], radius[at])
     point = point or defocus.focus_point

@@ -237,9 +237,9 @@ def _cell_number(x: Tensor, y: Tensor, side: float) -> Tensor:
 def nearest_lens_point(lens: Lens, size: int, radius: float) -> Tensor:
     """[K, K]: which lens point is nearest to each pixel of the aperture's image at this radius (> 0)."""
     c = ((torch.arange(size, device=lens.points.device) - size // 2) / max(radius, 0.5)).clamp(-1, 1)
-    where = torch.stack(torch.meshgrid(c, c, indexing="xy"), -1)[None]
-    cells = lens.nearest.float()[None, None]
-    return F.grid_sample(cells, where, mode="nearest", padding_mode="border", align_corners=False)[0, 0].long()
+    cells = lens.nearest.shape[0]
+    i = ((c + 1) * (cells / 2) - 0.5).clamp(0, cells - 1).round().long()
+    return lens.nearest[i[:, None], i]
 
 
 def exit_pupil(lens: Lens, size: int, radius: float, x: Tensor, y: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor, Tensor 
     radius = match_batch(defocus.scaled_to(h, w).radius.to(image.device), b, "the defocus map")
     if background is None:
         return image, radius, None
-    background = check_image(background, "background")
+    background = check_image(background, "background").to(image.device)
     if background.shape[1:3] != (h, w):
         raise RefocusError(
             f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "

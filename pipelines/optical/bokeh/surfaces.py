@@ -92,8 +92,8 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
 
     pixels = edge.reshape(-1).nonzero()[:, 0]  # [E]
     matte = matting(linear, radius, edge, pixels, middle.reshape(-1)[pixels])
-    own_colour = colour.index_copy(0, pixels, torch.where(matte.sees_front[:, None], matte.front, matte.behind))
-    own_coverage = opaque.index_copy(0, pixels, torch.where(matte.sees_front, matte.alpha, 1.0))
+    own_colour = colour.index_put((pixels,), torch.where(matte.sees_front[:, None], matte.front, matte.behind))
+    own_coverage = opaque.index_put((pixels,), torch.where(matte.sees_front, matte.alpha, 1.0))
     own = Points(at, radius.reshape(-1), own_colour, own_coverage)
     behind = matte.behind if background is None else background.reshape(-1, 3)[pixels]
     under = Points(at[pixels], matte.radius_behind, behind, opaque[pixels]).where(matte.sees_front)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.checks import check_image
+from ...image.device import means_over_areas, where_able
 from ...image.filters import gradient, window_max, window_min
 from ...image.light import decode_srgb, encode_srgb
 from ...image.progress import Counter
@@ -84,8 +85,11 @@ def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress |
 
 def _reduced(frame: Tensor, size: tuple[int, int]) -> Tensor:
     """frame [H, W, 3] sRGB -> [*size, 3] sRGB: means of the light."""
-    light = F.interpolate(decode_srgb(frame).movedim(-1, 0)[None], size, mode="area")[0]
-    return encode_srgb(light).movedim(0, -1)
+
+    def means(light: Tensor) -> Tensor:
+        return F.interpolate(light.movedim(-1, 0)[None], size, mode="area")[0].movedim(0, -1)
+
+    return encode_srgb(where_able("reduction of photos", means_over_areas, means, decode_srgb(frame)))
 
 
 def _passes(h: int, w: int) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...image.device import bordered_bicubic, place_for
 from ...image.filters import gaussian
 from ...image.light import decode_srgb
 from .register import register
@@ -33,6 +34,8 @@ def align(
         h, w = frame.shape[-2:]
         factor = max(1, -(-max(h, w) // SIDE))
         small = F.avg_pool2d(F.pad(frame[None], (0, -w % factor, 0, -h % factor), mode="replicate"), factor)[0]
+        # Hundreds of samplings follow: where the device has none of this kind, all of them stay on the CPU.
+        small = small.to(place_for("alignment of frames", small.device, bordered_bicubic))
         straight = Pose(IDENTITY, distortion[i])
         if distortion[i]:
             small = _warped(small, straight)

@@ -176,7 +176,7 @@ class PhaseFit:
 
 
 def _rows(x: Tensor) -> np.ndarray:
-    return x.flatten().double().cpu().numpy()
+    return x.flatten().cpu().double().numpy()  # in this order: not every device holds float64
 
 
 def _minimise(fit: PhaseFit, theta: np.ndarray) -> np.ndarray:

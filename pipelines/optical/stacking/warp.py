@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...image.device import bordered_bicubic, where_able
+
 LOBES = 6  # of the Lanczos window, in samples to either side
 REACH = LOBES + 2  # px that a sample looks at beyond its position
 IDENTITY = torch.eye(2, 3, dtype=torch.float64)
@@ -47,7 +49,7 @@ def coordinates(rows: slice, columns: slice, height: int, width: int, device=Non
 
 def place(p: Tensor, pose: Pose, height: int, width: int) -> Tensor:
     """p [2, h, w] in the reference -> [2, h, w] in the frame; both have the size [height, width]."""
-    m = pose.matrix.to(p)
+    m = pose.matrix.to(p.dtype).to(p.device)  # in this order: not every device holds float64
     q = torch.einsum("ij,jhw->ihw", m[:, :2], p) + m[:, 2, None, None]
     return q * (1 + pose.distortion * q.square().sum(0) * 4 / (height * height + width * width))
 
@@ -58,9 +60,7 @@ def sample(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int,
     h, w = image.shape[-2:]
     x = (q[0] + (width - 1) / 2 - corner[1] + 0.5) * 2 / w - 1
     y = (q[1] + (height - 1) / 2 - corner[0] + 0.5) * 2 / h - 1
-    return F.grid_sample(
-        image[None], torch.stack([x, y], -1)[None], mode="bicubic", padding_mode="border", align_corners=False
-    )[0]
+    return _bicubic(image, torch.stack([x, y], -1))
 
 
 def sample_sharply(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
@@ -71,15 +71,22 @@ def sample_sharply(image: Tensor, q: Tensor, height: int, width: int, corner: tu
     scale = torch.tensor([fine.shape[-1] / 2, fine.shape[-2] / 2]).to(q)[:, None, None]
     first = torch.tensor([(width - 1) / 2 - corner[1], (height - 1) / 2 - corner[0]]).to(q)[:, None, None]
     at = (q + first + 0.25) / scale * 2 - 1
-    return F.grid_sample(
-        fine[None], at.movedim(0, -1)[None], mode="bicubic", padding_mode="border", align_corners=False
-    )[0]
+    return _bicubic(fine, at.movedim(0, -1))
+
+
+def _bicubic(image: Tensor, at: Tensor) -> Tensor:
+    """image [C, h, w], at [H, W, (x, y)] from -1 to 1 over it -> [C, H, W]; the border's colour goes on outside."""
+
+    def sampled(image: Tensor, at: Tensor) -> Tensor:
+        return F.grid_sample(image[None], at[None], mode="bicubic", padding_mode="border", align_corners=False)[0]
+
+    return where_able("resampling of frames", bordered_bicubic, sampled, image, at)
 
 
 def _halve(x: Tensor) -> Tensor:
     """[C, H, W] -> [C, H, 2 W - 1]: the samples, and between any two the one halfway."""
-    t = torch.arange(2 * LOBES, dtype=x.dtype, device=x.device) - LOBES + 0.5
-    kernel = torch.sinc(t) * torch.sinc(t / LOBES)
+    t = torch.arange(2 * LOBES, dtype=x.dtype) - LOBES + 0.5
+    kernel = (torch.sinc(t) * torch.sinc(t / LOBES)).to(x.device)  # made on the CPU: not every device has sinc
     rows = F.pad(x, (LOBES - 1, LOBES - 1), mode="replicate")
     middle = F.conv1d(rows.flatten(0, 1)[:, None], (kernel / kernel.sum())[None, None]).reshape(*x.shape[:2], -1)
     out = x.new_empty(*x.shape[:2], 2 * x.shape[-1] - 1)
