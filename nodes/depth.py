@@ -1,7 +1,6 @@
 """RefocusDepth: a depth map from the picture alone."""
 
 import comfy.model_management as mm
-import comfy.model_patcher
 import folder_paths
 import torch
 from comfy_api.latest import io
@@ -9,6 +8,7 @@ from comfy_api.latest import io
 from ..pipelines.depth import MEANINGS, estimate_depth, find_models, load_depth_model
 from ..pipelines.image.checks import RefocusError, check_image
 from ..weights.manifest import weight_files
+from .abilities import patcher_of
 from .host import CATEGORY, REFOCUS_FOLDER, Schema, from_device, progress_bar
 
 NONE = "none installed"
@@ -106,12 +106,7 @@ class RefocusDepth(io.ComfyNode):
         depth_model = load_depth_model(installed()[model], model)
         height, width = depth_model.pixels.target(*image.shape[1:3])
         # The patcher writes to the module it is given, and transformers' own has a `device` that cannot be written.
-        make = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-        patcher = make(
-            torch.nn.ModuleList([depth_model.net]),
-            load_device=mm.get_torch_device(),
-            offload_device=mm.unet_offload_device(),
-        )
+        patcher = patcher_of(torch.nn.ModuleList([depth_model.net]))
         mm.load_models_gpu([patcher], memory_required=height * width * BYTES_PER_PIXEL)
         made = estimate_depth(
             depth_model,

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..pipelines.image import RefocusError
 from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
+from .abilities import schema_fields
 
 CATEGORY = "Rackfocus"
 
@@ -101,12 +102,9 @@ def path_of(folder: str, name: str) -> str | None:
     return None if name == NONE else folder_paths.get_full_path_or_raise(folder, name)
 
 
-_KNOWN = {f.name for f in dataclasses.fields(io.Schema)}
-
-
 def Schema(**fields) -> io.Schema:
-    """io.Schema without the fields that this host does not know yet (search_aliases came after 0.3.75)."""
-    return io.Schema(**{k: v for k, v in fields.items() if k in _KNOWN})
+    """io.Schema without the fields that this host does not know yet. Of this name, for the registry's scanner."""
+    return io.Schema(**schema_fields(fields))
 
 
 def device_for(work: str, rehearsal: Callable):

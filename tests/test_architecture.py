@@ -79,9 +79,57 @@ def test_no_node_of_one_engine_imports_another(root):
             if mine in folders and target in folders - {mine}:
                 wrong.append((str(file), name))
             # What all engines share reaches an engine through the list alone.
-            if owner in ("blur.py", "model.py", "engines.py", "host.py", "sampling.py", "flux") and target in folders:
+            if (
+                owner in ("abilities.py", "blur.py", "model.py", "engines.py", "host.py", "sampling.py", "flux")
+                and target in folders
+            ):
                 wrong.append((str(file), name))
     assert not wrong
+
+
+# What is asked by getattr of an input, of a RefocusModel, of a VAE: not of the host.
+NOT_THE_HOST = {"default", "engine", "decoder"}
+MISSING = {"ImportError", "ModuleNotFoundError", "AttributeError"}
+
+
+def probes(source):
+    """(line, what) of whatever asks the host which one it is: its version, or whether a name is there."""
+    for node in ast.walk(ast.parse(source)):
+        words = (
+            ast.unparse(node) if isinstance(node, ast.Call | ast.ExceptHandler | ast.Import | ast.ImportFrom) else ""
+        )
+        if isinstance(node, ast.Call):
+            asked = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            name = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
+            if asked in ("hasattr", "fields", "signature") or (asked == "getattr" and name not in NOT_THE_HOST):
+                yield node.lineno, words
+        elif isinstance(node, ast.ExceptHandler) and node.type is not None:
+            if MISSING & {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}:
+                yield node.lineno, words
+        elif "version" in words:
+            yield node.lineno, words
+
+
+def test_one_module_asks_what_the_host_can_do(root):
+    """nodes/abilities.py; everything else runs on every host, or asks there."""
+    files = [path for path in (root / "nodes").rglob("*.py") if path != root / "nodes" / "abilities.py"]
+    found = [(str(path), *probe) for path in files for probe in probes(path.read_text(encoding="utf-8"))]
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "kind = getattr(comfy.model_patcher, 'CoreModelPatcher', None)",
+        "if hasattr(io, 'DynamicCombo'): pass",
+        "known = dataclasses.fields(io.Schema)",
+        "inspect.signature(io.Schema)",
+        "from comfyui_version import __version__",
+        "try:\n    import comfy.new\nexcept (ImportError, OSError):\n    pass",
+    ],
+)
+def test_it_sees_who_asks(source):
+    assert list(probes(source)) and not list(probes("x = getattr(i, 'default', None)"))
 
 
 @pytest.mark.parametrize("folder", ["nodes", "pipelines", "weights"])

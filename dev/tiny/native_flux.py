@@ -14,9 +14,19 @@ from rackfocus.nodes.genfocus.prepare import attach
 from rackfocus.pipelines.flux.sampling import sigmas
 from rackfocus.pipelines.genfocus import architecture_of, pack, unpack
 
-from .stock_flux import PlainLatent, model_config, stock_model
+from .stock_flux import HAS_FLUX2, PlainLatent, model_config, stock_model
 
-__all__ = ["PlainLatent", "generate", "model_config", "patchers", "sample", "stock_model", "style_lora", "velocity"]
+__all__ = [
+    "HAS_FLUX2",
+    "PlainLatent",
+    "generate",
+    "model_config",
+    "patchers",
+    "sample",
+    "stock_model",
+    "style_lora",
+    "velocity",
+]
 
 
 def patchers(loras, transformer):

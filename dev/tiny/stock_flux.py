@@ -1,13 +1,21 @@
 """A diffusers FLUX as the stock MODEL that ComfyUI's loader would make of it. The host's modules must be in reach."""
 
+from dataclasses import fields
+
 import comfy.latent_formats
 import comfy.model_base
 import comfy.model_detection
 import comfy.model_patcher
 import comfy.supported_models
 import torch
+from comfy.ldm.flux.model import FluxParams
 
 from rackfocus.pipelines.genfocus import architecture_of
+
+PARAMETERS = {field.name for field in fields(FluxParams)}
+HAS_FLUX2 = "global_modulation" in PARAMETERS
+# What FLUX.1 has for parameters that only newer hosts ask for.
+NEWER = {"txt_ids_dims": []}
 
 
 class PlainLatent(comfy.latent_formats.LatentFormat):
@@ -36,6 +44,7 @@ def model_config(transformer, dtype=torch.float32, **changes):
         "theta": 10000,
         "qkv_bias": True,
         "guidance_embed": True,
+        **{name: value for name, value in NEWER.items() if name in PARAMETERS},
         **changes,
     }
     config = comfy.supported_models.Flux(unet)

@@ -4,9 +4,8 @@ The row is text | noise | condition 0 | condition 1 | ...; the same as pipelines
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import comfy.ldm.flux.layers
 import comfy.model_management as mm
 import torch
 from comfy.ldm.flux.layers import timestep_embedding
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from ...pipelines.flux.tokens import Rows, position_ids
 from ...pipelines.image.checks import RefocusError
+from ..abilities import modulation_index
 from .lora import LoraWeights, loras_on_conditions
 
 OVERRIDE = "optimized_attention_override"
@@ -50,22 +50,21 @@ def velocity(
 ) -> Tensor:
     """v [B, h, w, C] at noise [B, h, w, C]. control: ComfyUI's residuals for this grid, {"input": [...], ...}."""
     b, h, w, _ = noise.shape
-    rows = Rows(
-        inputs.text.shape[1],
-        h * w,
-        tuple(c.grid.shape[1] * c.grid.shape[2] for c in conditions),
-        tuple(c.lora for c in conditions),
-    )
+    sizes, which = tuple(c.grid.shape[1] * c.grid.shape[2] for c in conditions), tuple(c.lora for c in conditions)
+    rows = Rows(inputs.text.shape[1], h * w, sizes, which)
     index = modulation_index() if b > 1 else int
-    options = with_attention_rule(inputs.transformer_options, rows, inputs.mutual)
+    options = dict(inputs.transformer_options)
+    img = torch.cat([g.flatten(1, 2) for g in [noise, *(c.grid for c in conditions)]], dim=1)
+    with loras_on_conditions(flux, loras, rows):
+        img = flux.img_in(img)  # [B, noise + conditions, hidden]
+    txt = flux.txt_in(inputs.text)  # [B, text, hidden]
+    vec = _embed(flux, inputs, img, len(loras))  # [B, 1 + LoRAs, hidden]
+    img, txt, ids = _patched_input(img, txt, _ids(rows.text, noise, conditions), options)
+    rows = replace(rows, text=txt.shape[1])
+    pe = flux.pe_embedder(ids)
+    options = with_attention_rule(options, rows, inputs.mutual)
     replaced = options.get("patches_replace", {}).get("dit", {})
     with loras_on_conditions(flux, loras, rows):
-        img = torch.cat([g.flatten(1, 2) for g in [noise, *(c.grid for c in conditions)]], dim=1)
-        img = flux.img_in(img)  # [B, noise + conditions, hidden]
-        txt = flux.txt_in(inputs.text)  # [B, text, hidden]
-        vec = _embed(flux, inputs, img, len(loras))  # [B, 1 + LoRAs, hidden]
-        pe = _positions(flux, rows, noise, conditions)
-
         dims = {
             "modulation_dims_img": rows.modulation_ranges(index, text=False),
             "modulation_dims_txt": [(0, rows.text, index(0))],
@@ -77,7 +76,8 @@ def velocity(
 
         x = torch.cat((txt, _finite(img)), 1)  # [B, text + noise + conditions, hidden]
         dims = {"modulation_dims": rows.modulation_ranges(index, text=True)}
-        options.update(total_blocks=len(flux.single_blocks), block_type="single")
+        # Which tokens are the image's, as patches of the attention want to know; in double blocks the host says it.
+        options.update(total_blocks=len(flux.single_blocks), block_type="single", img_slice=[rows.text, x.shape[1]])
         for i, block in enumerate(flux.single_blocks):
             x = _single(block, replaced.get(("single_block", i)), i, x, vec, pe, options, dims)
             _add_residual(x, rows.text, rows.noise, control, "output", i)
@@ -127,12 +127,31 @@ def _embed(flux, inputs: Inputs, img: Tensor, n_loras: int) -> Tensor:
     return torch.stack([embed(t, guidance) + y] + [still] * n_loras, dim=1)
 
 
-def _positions(flux, rows: Rows, noise: Tensor, conditions: list[NativeCondition]) -> Tensor:
-    ids = [torch.zeros(rows.text, 3, device=noise.device)]
-    for grid, offset in ((noise, (0, 0)), *((c.grid, c.offset) for c in conditions)):
-        h, w = grid.shape[1:3]
-        ids.append(position_ids(h, w, offset, noise.device))
-    return flux.pe_embedder(torch.cat(ids)[None].repeat(len(noise), 1, 1))
+def _ids(n_text: int, noise: Tensor, conditions: list[NativeCondition]) -> tuple[Tensor, Tensor]:
+    """Positions of the text [B, text, 3] and of noise and conditions [B, n, 3]."""
+    grids = ((noise, (0, 0)), *((c.grid, c.offset) for c in conditions))
+    image = torch.cat([position_ids(grid.shape[1], grid.shape[2], offset, noise.device) for grid, offset in grids])
+    text = torch.zeros(n_text, 3, device=noise.device)
+    return text[None].repeat(len(noise), 1, 1), image[None].repeat(len(noise), 1, 1)
+
+
+def _patched_input(img: Tensor, txt: Tensor, ids: tuple[Tensor, Tensor], options: dict):
+    """(img, txt, ids of both [B, text + n, 3]) after the MODEL's post_input patches, which may add text tokens.
+
+    The host's reference_image_num_tokens is not told: FLUX's cache of reference keys holds for latents that see nothing
+    but themselves, and a condition's keys change at every step.
+    """
+    n, (txt_ids, img_ids) = img.shape[1], ids
+    for patch in options.get("patches", {}).get("post_input", []):
+        given = {"img": img, "txt": txt, "img_ids": img_ids, "txt_ids": txt_ids, "transformer_options": options}
+        out = patch(given)
+        img, txt, img_ids, txt_ids = out["img"], out["txt"], out["img_ids"], out["txt_ids"]
+    if img.shape[1] != n:
+        raise RefocusError(
+            f"a patch on the MODEL makes {img.shape[1]} image tokens of {n}, but the conditions need them all: connect "
+            "the MODEL without that patch."
+        )
+    return img, txt, torch.cat((txt_ids, img_ids), dim=1)
 
 
 def _double(block, replacement, i, img, txt, vec, pe, options, dims):
@@ -173,18 +192,3 @@ def _add_residual(x: Tensor, start: int, n: int, control: dict | None, key: str,
 
 def _finite(x: Tensor) -> Tensor:
     return torch.nan_to_num(x, nan=0.0, posinf=65504, neginf=-65504) if x.dtype == torch.float16 else x
-
-
-def modulation_index():
-    """How this host's apply_mod is told a row of a batched modulation: hosts before 0.17 broadcast an int wrongly."""
-    x, rows = torch.ones(2, 1, 1), torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])  # [B, n, 1], [B, rows, 1]
-    for index in (int, lambda i: slice(i, i + 1)):
-        try:
-            out = comfy.ldm.flux.layers.apply_mod(x.clone(), rows, None, [(0, 1, index(1))])
-        except (TypeError, RuntimeError):
-            continue
-        if out.flatten().tolist() == [2, 4]:
-            return index
-    raise RefocusError(
-        "this version of ComfyUI modulates FLUX in a way that Rackfocus does not know: update Rackfocus."
-    )

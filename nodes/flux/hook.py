@@ -12,6 +12,7 @@ from torch import Tensor
 from ...pipelines.flux.sampling import require_guidance
 from ...pipelines.flux.tokens import PATCH, TILE, by_tiles, pack, unpack, use_tiles
 from ...pipelines.image.checks import RefocusError
+from ..abilities import is_flux1
 from .forward import Inputs, NativeCondition, velocity
 
 KEY = "rackfocus"
@@ -158,7 +159,7 @@ def check_flux(module, engine: str = "this engine") -> None:
             "form: load it with Load Diffusion Model, Load Checkpoint or a GGUF loader."
         )
     p = module.params
-    if getattr(p, "global_modulation", False) or p.vec_in_dim is None or len(p.axes_dim) != 3:
+    if not is_flux1(p):
         raise RefocusError(
             f"the MODEL is FLUX.2 or a relative of it, but {engine} is made for FLUX.1-dev: load FLUX.1-dev."
         )

@@ -6,14 +6,13 @@ Adding to outputs leaves the weights alone, whatever they are: bf16, fp8, GGUF, 
 from collections.abc import Sequence
 from contextlib import contextmanager
 
-import comfy.model_management as mm
-import comfy.model_patcher
 import torch
 from torch import Tensor, nn
 
 from ...pipelines.flux.architecture import Architecture, fused_layers
 from ...pipelines.flux.lora_file import LowRank
 from ...pipelines.flux.tokens import Rows
+from ..abilities import patcher_of
 
 
 class FusedLowRank(nn.Module):
@@ -63,10 +62,7 @@ def architecture_of(flux) -> Architecture:
 
 def lora_patcher(lora: dict[str, LowRank], architecture: Architecture):
     """The LoRA as a model that ComfyUI loads and unloads beside the MODEL it is attached to."""
-    patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
-    return patcher(
-        LoraWeights(lora, architecture), load_device=mm.get_torch_device(), offload_device=mm.unet_offload_device()
-    )
+    return patcher_of(LoraWeights(lora, architecture))
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def test_positions_follow_the_row(model, small):
         forward.NativeCondition(grids[1][:, :4, :3], (-2, 1), 0),
     ]
     flux = model.model.diffusion_model
-    pe = forward._positions(flux, Rows(7, 45, (45, 12), (0, 0)), noise, conditions)
+    pe = flux.pe_embedder(torch.cat(forward._ids(7, noise, conditions), 1))
     ids = [torch.zeros(7, 3), position_ids(5, 9), position_ids(5, 9, (0, 32)), position_ids(4, 3, (-2, 1))]
     assert torch.equal(pe, flux.pe_embedder(torch.cat(ids)[None].repeat(2, 1, 1)))
 
