@@ -4,6 +4,7 @@ The rest of the pack uses the answers and runs on every ComfyUI from 0.3.64 on.
 """
 
 import dataclasses
+import sys
 
 import comfy.ldm.flux.layers
 import comfy.model_management as mm
@@ -19,6 +20,11 @@ _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 def schema_fields(fields: dict) -> dict:
     """Those fields of an io.Schema that this host knows (search_aliases came after 0.3.75)."""
     return {name: value for name, value in fields.items() if name in _SCHEMA_FIELDS}
+
+
+def running_server():
+    """The host's PromptServer; None where ComfyUI is a library without a server."""
+    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
 def patcher_of(net: torch.nn.Module):

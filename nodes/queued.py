@@ -8,10 +8,10 @@ with all that hangs on it, however it was queued. Which engine a node runs is re
 certain (a model from a node of another pack, an engine over a link) the node is left as it is.
 """
 
-import sys
 from collections.abc import Iterator
 from typing import Any
 
+from .abilities import running_server
 from .blur import BokehSynthesize, DeblurAiF
 from .engines import DEFAULT, ENGINES, foreign, loader_inputs
 from .model import LoadRefocusModel
@@ -27,7 +27,7 @@ LOADER = LoadRefocusModel.__name__
 
 def listen() -> None:
     """Ask the host for every prompt that is queued from now on; nothing where ComfyUI is a library without a server."""
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    server = running_server()
     if server is not None:
         server.add_on_prompt_handler(on_prompt)
 

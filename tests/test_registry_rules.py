@@ -52,3 +52,11 @@ def test_project_file():
     assert comfy["requires-comfyui"] == ">=0.3.64"
     assert "web" not in comfy  # every script would load twice
     assert not [name for name in project["project"]["dependencies"] if name.startswith(("torch", "numpy", "opencv"))]
+
+
+def test_the_oldest_comfyui_is_tested(root):
+    """The floor that the registry shows is one of those that pull requests run on."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    floor = project["tool"]["comfy"]["requires-comfyui"].removeprefix(">=")
+    check = (root / ".github" / "workflows" / "check.yml").read_text(encoding="utf-8")
+    assert f"v{floor}," in check.split("comfyui: [")[1].split("]")[0]
