@@ -8,19 +8,20 @@ An engine is a module of this folder, named here in one line. It has
     options()                {task: what that task's node asks for this engine, a list of io inputs}, for each of TASKS
                              that it can do
     NOTES                    {task: {input's id: what to add to its tooltip}}, "" for the node's description
-    why_not(**chosen)        one sentence that says why it cannot run with these loader inputs, or None; loads nothing
+    why_not(*, tasks, **chosen)  one sentence: why it cannot run with these loader inputs, or do those of
+                             its tasks that the graph asks for; or None. It loads nothing; models are None to it
     load(**chosen)           its loader inputs -> RefocusModel, whose tasks say what it can do
 
 Inputs of one id are one widget that several engines read, and it shows the default of the first. So a widget that
 engines share has the default 0, or an empty text, which each of them takes to mean "as published".
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from copy import copy
 from importlib import import_module
 from typing import Any, Protocol
 
-from ..pipelines.image import RefocusError
+from ..pipelines.image.checks import RefocusError, shown
 from .host import RefocusModel
 
 # The engines in the order in which an artist sees them; the first does the work where none is connected.
@@ -41,6 +42,8 @@ TASKS = {
     "stack": "make a focal stack",
     "estimate": "estimate the blur of a photo",
 }
+# The nodes that ask for a task; each has a socket called model.
+TASK_OF = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack"}
 
 
 class Engine(Protocol):
@@ -53,7 +56,7 @@ class Engine(Protocol):
 
     def loader_inputs(self) -> list: ...
     def options(self) -> dict[str, list]: ...
-    def why_not(self, **chosen: Any) -> str | None: ...
+    def why_not(self, *, tasks: Collection[str], **chosen: Any) -> str | None: ...
     def load(self, **chosen: Any) -> RefocusModel: ...
 
 
@@ -69,14 +72,18 @@ _BROUGHT = {
 
 def engine_named(name: str) -> Engine:
     """The engine of this name; RefocusError for a name that is not in the list."""
-    if name not in ENGINES:
-        raise RefocusError(f"the engine is '{name}', but one of {', '.join(ENGINES)} is needed: choose one of these.")
+    if not isinstance(name, str) or name not in ENGINES:
+        raise RefocusError(
+            f"the engine is {shown(name)}, but one of {', '.join(ENGINES)} is needed: choose one of these."
+        )
     return ENGINES[name]
 
 
 def loader_inputs() -> list:
-    """What LoadRefocusModel asks for, for all engines."""
-    return _merged(engine.loader_inputs() for engine in ENGINES.values())
+    """What LoadRefocusModel asks for, for all engines. Its sockets are lazy: what an engine does not read is not made,
+    and nothing is before the engine has looked at its files."""
+    asked = _merged(engine.loader_inputs() for engine in ENGINES.values())
+    return [i if hasattr(i, "default") else _lazy(i) for i in asked]
 
 
 def inputs(task: str, *shared) -> list:
@@ -103,14 +110,29 @@ def need(model: RefocusModel | None, task: str) -> Callable:
         raise RefocusError(
             f"the model is a {type(model).__name__}, but one from LoadRefocusModel is needed: connect its output."
         )
-    if task not in model.tasks:
-        able = " or ".join(name for name, engine in ENGINES.items() if task in engine.options())
-        raise RefocusError(
-            f"the engine {model.engine} does not {TASKS[task]}, but {able} can: choose it in LoadRefocusModel or "
-            "disconnect the model."
-        )
+    able(model.engine, task, model.tasks)
     work, idle = model.tasks[task], foreign(model.engine, task)
     return lambda *args, **given: work(*args, **{k: v for k, v in given.items() if k not in idle})
+
+
+def able(engine: str, task: str, tasks: Collection[str] | None = None) -> None:
+    """RefocusError that names the engines which can do a task, if this one cannot. tasks: what it can do, if known."""
+    if task not in (engine_named(engine).options() if tasks is None else tasks):
+        others = " or ".join(name for name, other in ENGINES.items() if task in other.options())
+        raise RefocusError(
+            f"the engine {engine} does not {TASKS[task]}, but {others} can: choose it in LoadRefocusModel or "
+            "disconnect the model."
+        )
+
+
+def tasks_asked(prompt, loader: str) -> set[str]:
+    """What the nodes that are connected to a LoadRefocusModel ask for, in a prompt of the API form."""
+    nodes = [node for node in (prompt or {}).values() if isinstance(node.get("inputs"), dict)]
+    return {
+        TASK_OF[node["class_type"]]
+        for node in nodes
+        if node.get("class_type") in TASK_OF and node["inputs"].get("model") == [loader, 0]
+    }
 
 
 def foreign(engine: str, task: str) -> set[str]:
@@ -127,6 +149,13 @@ def _merged(lists: Iterable[list]) -> list:
         if i.tooltip not in first.tooltip:
             found[i.id] = _noted(first, i.tooltip)
     return sorted(found.values(), key=lambda i: LATER.index(i.id) + 1 if i.id in LATER else 0)
+
+
+def _lazy(i):
+    """The input, made only when it is asked for."""
+    i = copy(i)
+    i.lazy = True
+    return i
 
 
 def _noted(i, text: str):

@@ -92,9 +92,9 @@ def point_inputs(name: str, used_by: str) -> list[io.Float.Input]:
     ]
 
 
-def is_missing(folder: str, name: str | None) -> bool:
-    """Whether a file was chosen that is not there. None: it comes over a link and is not known yet."""
-    return name not in (None, NONE) and name not in folder_paths.get_filename_list(folder)
+def is_missing(folder: str, name: str) -> bool:
+    """Whether a file was chosen that is not there."""
+    return name != NONE and name not in folder_paths.get_filename_list(folder)
 
 
 def path_of(folder: str, name: str) -> str | None:

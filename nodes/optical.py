@@ -100,7 +100,7 @@ def _highlights(tooltip: str) -> io.Float.Input:
     return io.Float.Input("highlights", default=HIGHLIGHT_GAIN, min=1.0, max=100.0, step=0.5, tooltip=tooltip)
 
 
-def why_not() -> str | None:
+def why_not(*, tasks) -> str | None:
     return None
 
 

@@ -12,17 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .abilities import running_server
-from .blur import BokehSynthesize, DeblurAiF
-from .engines import DEFAULT, ENGINES, foreign, loader_inputs
-from .model import LoadRefocusModel
-from .stack import FocalStackGenerate
+from .engines import DEFAULT, ENGINES, TASK_OF, foreign, inputs, loader_inputs
 
-# The nodes that run an engine: {class type: (class, task)}.
-_NODES = {
-    node.__name__: (node, task)
-    for node, task in ((BokehSynthesize, "bokeh"), (DeblurAiF, "deblur"), (FocalStackGenerate, "stack"))
-}
-LOADER = LoadRefocusModel.__name__
+LOADER = "LoadRefocusModel"
 
 
 def listen() -> None:
@@ -41,43 +33,44 @@ def on_prompt(request):
 
 def settle(prompt: dict[str, Any]) -> None:
     """Make what the chosen engines do not read equal in a prompt of the API form, in place."""
-    for kind, inputs in list(_nodes(prompt)):
-        engine = _engine(inputs) if kind == LOADER else _engine_of_model(prompt, inputs)
+    for kind, given in list(_nodes(prompt)):
+        engine = _engine(given) if kind == LOADER else _engine_of_model(prompt, given)
         if engine is None:
             continue
-        if kind == LOADER:
-            own = {i.id for i in ENGINES[engine].loader_inputs()}
-            shown = {i.id: i for i in loader_inputs() if i.id not in own}
-        elif kind in _NODES:
-            node, task = _NODES[kind]
-            idle = foreign(engine, task)
-            shown = {i.id: i for i in node.GET_SCHEMA().inputs if i.id in idle}
-        else:
-            continue
-        for name in shown.keys() & inputs.keys():
-            if shown[name].optional:
-                del inputs[name]
-            else:
-                inputs[name] = shown[name].default
+        for i in _idle(kind, engine):
+            if i.id in given:
+                if i.optional:
+                    del given[i.id]
+                else:
+                    given[i.id] = i.default
+
+
+def _idle(kind: str, engine: str) -> list:
+    """The inputs of a node that the engine does not read."""
+    if kind == LOADER:
+        own = {i.id for i in ENGINES[engine].loader_inputs()}
+        return [i for i in loader_inputs() if i.id not in own]
+    task = TASK_OF[kind]
+    return [i for i in inputs(task) if i.id in foreign(engine, task)]
 
 
 def _nodes(prompt: dict) -> Iterator[tuple[str, dict]]:
     for node in prompt.values():
         if isinstance(node, dict) and isinstance(node.get("inputs"), dict):
             kind = node.get("class_type")
-            if isinstance(kind, str) and (kind == LOADER or kind in _NODES):
+            if isinstance(kind, str) and (kind == LOADER or kind in TASK_OF):
                 yield kind, node["inputs"]
 
 
-def _engine(inputs: dict) -> str | None:
+def _engine(given: dict) -> str | None:
     """The engine that LoadRefocusModel names, None where it is not known."""
-    name = inputs.get("engine")
+    name = given.get("engine")
     return name if isinstance(name, str) and name in ENGINES else None
 
 
-def _engine_of_model(prompt: dict, inputs: dict) -> str | None:
+def _engine_of_model(prompt: dict, given: dict) -> str | None:
     """The engine of a node by its model: the default one where none is connected, None where it is not known."""
-    link = inputs.get("model")
+    link = given.get("model")
     if link is None:
         return DEFAULT
     if not (isinstance(link, list) and len(link) == 2 and isinstance(link[0], str)):

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
+from ...pipelines.image.checks import shown
 from ...weights.manifest import weight_files
 from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, to_device
 from .nodes import GenfocusConditioning
@@ -51,14 +52,24 @@ def options() -> dict[str, list]:
     return {"bokeh": diffusion_inputs(BOKEH), "deblur": [pre_deblurred, *diffusion_inputs(DEBLUR)]}
 
 
-def why_not(deblur_lora, bokeh_lora, aperture_lora, **models) -> str | None:
-    get = "; ".join(str(f) for f in weight_files(NAME) if f.folder == "loras")
-    if deblur_lora == bokeh_lora == NONE:
-        return f"genfocus needs a deblur_lora, a bokeh_lora or both, and none is chosen: choose one, or get {get}."
-    for widget, name in zip(LORAS, (deblur_lora, bokeh_lora, aperture_lora), strict=True):
+def why_not(*, tasks, flux=None, clip=None, vae=None, **loras) -> str | None:
+    if loras["deblur_lora"] == loras["bokeh_lora"] == NONE:
+        return f"genfocus needs a deblur_lora, a bokeh_lora or both, and none is chosen: choose one, or get {_files()}."
+    for widget, name in loras.items():
+        what = widget.removesuffix("_lora")
         if is_missing("loras", name):
-            return f"{widget} is '{name}', but models/loras has no such file: choose one that is there, or get {get}."
+            get = f"choose one that is there, or get {_files(what)}" if _files(what) else "choose one that is there"
+            return f"{widget} is {shown(name)}, but models/loras has no such file: {get}."
+        if what in tasks and name == NONE:
+            return f"no {widget} is chosen, but a node of this graph needs it: choose one, or get {_files(what)}."
     return None
+
+
+def _files(what: str = "") -> str:
+    """The LoRA for a task, or for every one."""
+    names = {"deblur": "deblurNet.safetensors", "bokeh": "bokehNet.safetensors"}
+    wanted = [name for task, name in names.items() if what in ("", task)]
+    return "; ".join(str(f) for f in weight_files(NAME) if f.path in wanted)
 
 
 def load(*, flux, clip, vae, **loras) -> RefocusModel:

@@ -3,6 +3,7 @@
 import torch
 from comfy_api.latest import io
 
+from ...pipelines.image.checks import shown
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...weights.manifest import weight_files
 from ..host import NONE, RefocusModel, file_input, is_missing, path_of
@@ -46,13 +47,13 @@ def options() -> dict[str, list]:
     return {"stack": stack_inputs()}
 
 
-def why_not(refocus_unet, **models) -> str | None:
+def why_not(refocus_unet, *, tasks, **models) -> str | None:
     get = next(map(str, weight_files(NAME)))
     if refocus_unet == NONE:
         return f"learn2refocus needs its UNet, and none is chosen in refocus_unet: choose it, or get {get}."
     if is_missing("diffusion_models", refocus_unet):
         return (
-            f"refocus_unet is '{refocus_unet}', but models/diffusion_models has no such file: choose one that is "
+            f"refocus_unet is {shown(refocus_unet)}, but models/diffusion_models has no such file: choose one that is "
             f"there, or get {get}."
         )
     return None

@@ -115,6 +115,31 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     assert again.tobytes() == before.tobytes()
 
 
+@pytest.mark.parametrize(
+    "node, chosen, said",
+    [
+        ("8", {"bokeh_lora": "gone.safetensors"}, "bokeh_lora is 'gone.safetensors', but .* get bokehNet"),
+        ("8", {"bokeh_lora": "none"}, "no bokeh_lora is chosen, but a node of this graph needs it: .* get bokehNet"),
+        ("4", {"deblur_lora": "none", "bokeh_lora": "none"}, "needs a deblur_lora, .* none is chosen.* get deblurNet"),
+        ("4", {"engine": "of tomorrow"}, "the engine is 'of tomorrow', but one of optical, genfocus"),
+        ("4", {"engine": "learn2refocus"}, "learn2refocus needs its UNet, and none is chosen"),
+        ("4", {"engine": "learn2refocus", "refocus_unet": "gone"}, "refocus_unet is 'gone', but .* tedlasai/learn2"),
+    ],
+)
+def test_what_is_missing_is_one_error_before_a_model_is_loaded(client, node, chosen, said):
+    prompt = {k: v for k, v in graph(client, frames=1, steps=1).items() if k in ("1", "2", "3", "6", "7", node)}
+    prompt["99"] = {"class_type": "SaveImage", "inputs": {"images": [node, 0], "filename_prefix": "none"}}
+    prompt["2"]["inputs"]["fresh"] = f"{said}"  # the cache has none of it
+    widgets = {"deblur_lora": "deblurNet.safetensors", "aperture_lora": "none", "refocus_unet": "none"}
+    prompt["3"]["inputs"].update({**widgets, **chosen})
+    queued = client.queue(prompt)
+    with pytest.raises(RunError, match=said) as error:
+        client.wait(queued)
+    assert [(kind, len(message) <= 400) for _, kind, message in error.value.errors] == [("LoadRefocusModel", True)]
+    (failed,) = [data for kind, data in client.history(queued)["status"]["messages"] if kind == "execution_error"]
+    assert "2" not in failed["executed"] and failed["exception_type"] == "rackfocus.RefocusError"
+
+
 def test_another_seed_runs_what_uses_it_again_and_another_widget_does_not(client):
     """Genfocus reads the seed, and not the quality, which is the optical engine's."""
     prompt = {k: v for k, v in graph(client, frames=1, steps=1).items() if k in ("1", "2", "3", "6", "7", "8", "9")}

@@ -1,10 +1,13 @@
 """Which engine a node runs, and what an engine whose files are missing says."""
 
+from inspect import getfullargspec
+
 import pytest
 
 from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
+import folder_paths  # noqa: E402
 from comfy_api.latest import io  # noqa: E402
 
 from rackfocus.nodes import engines  # noqa: E402
@@ -32,17 +35,27 @@ def test_model_inputs_choose_the_engine():
         run("BokehSynthesize", **BASE["BokehSynthesize"], model="genfocus")
 
 
+def refused(**chosen) -> str:
+    """What LoadRefocusModel says before a model is loaded; "" if it goes on."""
+    try:
+        BY_ID["LoadRefocusModel"].check_lazy_status(**chosen)
+    except ValueError as error:
+        assert "\n" not in str(error) and len(str(error)) <= 400
+        return str(error)
+    return ""
+
+
 def test_an_engine_without_its_files_says_what_to_get():
-    node = BY_ID["LoadRefocusModel"]
     for name, engine in ENGINES.items():
         files = [i.id for i in engine.loader_inputs() if isinstance(i, io.Combo.Input)]
-        assert (node.validate_inputs(engine=name) is True) == (not files)
-        said = node.validate_inputs(engine=name, **dict.fromkeys(files, "a.safetensors"))
-        assert "'a.safetensors'" in said and "no such file" in said if files else said is True
-        assert node.validate_inputs(engine=name, **dict.fromkeys(files)) is True  # not known yet
+        assert bool(refused(engine=name)) == bool(files)
+        said = refused(engine=name, **dict.fromkeys(files, "a.safetensors" * 99))
+        assert ("'a.safetensors" in said and "no such file" in said) == bool(files)
+        assert bool(refused(engine=name, **dict.fromkeys(files))) == bool(files)
     assert ENGINES["optical"].loader_inputs() == []  # what works without any file
-    assert "the engine is 'abc', but one of optical, genfocus" in node.validate_inputs(engine="abc")
-    said = node.validate_inputs(engine="genfocus")
+    assert "the engine is 'abc', but one of optical, genfocus" in refused(engine="abc")
+    assert "the engine is a list, but one of" in refused(engine=[1])
+    said = refused(engine="genfocus")
     for part in (
         "deblurNet.safetensors",
         "nycu-cplab/Genfocus-Model",
@@ -52,9 +65,41 @@ def test_an_engine_without_its_files_says_what_to_get():
         "size unknown",
     ):
         assert part in said
-    assert "\n" not in said
     with pytest.raises(ValueError, match=r"none is chosen in refocus_unet.*checkpoint-200000/unet/.*tedlasai"):
         run("LoadRefocusModel", engine="learn2refocus")
+
+
+def test_the_host_leaves_the_values_to_the_engine():
+    """Its own look at the lists says nothing of where a file is to be had, and repeats a sentence for every input."""
+    node = BY_ID["LoadRefocusModel"]
+    assert node.validate_inputs(engine="abc", deblur_lora="gone") is True
+    assert getfullargspec(node.validate_inputs).varkw
+
+
+@pytest.mark.parametrize(
+    "kind, lora, said",
+    [
+        ("BokehSynthesize", "bokeh_lora", "no bokeh_lora is chosen, but a node of this graph needs it.*bokehNet"),
+        ("DeblurAiF", "deblur_lora", "no deblur_lora is chosen, but a node of this graph needs it.*deblurNet"),
+        ("FocalStackGenerate", None, "genfocus does not make a focal stack, but optical or learn2refocus"),
+        ("GenfocusConditioning", "bokeh_lora", ""),
+    ],
+)
+def test_what_the_graph_asks_is_looked_at_before_a_model_is_loaded(monkeypatch, tmp_path, kind, lora, said):
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "loras", ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    node, chosen = BY_ID["LoadRefocusModel"], dict.fromkeys(("deblur_lora", "bokeh_lora"), "a.safetensors")
+    if lora:
+        chosen[lora] = "none"
+    for link, hears in ((["7", 0], True), (["8", 0], False), (["7", 1], False), (None, False)):
+        prompt = {"3": {"class_type": kind, "inputs": {"model": link}}}
+        clone = node.PREPARE_CLASS_CLONE({io.Hidden.prompt: prompt, io.Hidden.unique_id: "7"})
+        if said and hears:
+            with pytest.raises(ValueError, match=said):
+                clone.check_lazy_status(engine="genfocus", **chosen, flux=None)
+        else:
+            assert clone.check_lazy_status(engine="genfocus", **chosen, flux=None) == ["flux"]
 
 
 def test_later_inputs_stand_behind_all_others_in_the_order_in_which_they_came(monkeypatch):

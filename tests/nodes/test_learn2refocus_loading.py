@@ -68,8 +68,13 @@ def test_the_frame_count_beside_the_file_tells_svd_xt(unets, load, config, refus
 
 
 def test_missing_is_said_before_anything_runs(load):
-    check = LoadRefocusModel.validate_inputs
-    assert check(engine="learn2refocus", refocus_unet="unet.safetensors") is True
-    assert check(engine="learn2refocus", refocus_unet=None) is True  # over a link: not known yet
-    assert "no such file" in check(engine="learn2refocus", refocus_unet="gone.safetensors")
-    assert "none is chosen in refocus_unet" in check(engine="learn2refocus")
+    def check(**files):
+        return LoadRefocusModel.check_lazy_status(engine="learn2refocus", vae=None, flux=None, **files)
+
+    assert check(refocus_unet="unet.safetensors") == ["vae"]
+    for unet in ("gone.safetensors", None, "x" * 9999):
+        with pytest.raises(RefocusError, match="no such file") as error:
+            check(refocus_unet=unet)
+        assert len(str(error.value)) <= 400
+    with pytest.raises(RefocusError, match="none is chosen in refocus_unet"):
+        check()

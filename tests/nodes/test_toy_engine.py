@@ -58,7 +58,7 @@ def options():
     }
 
 
-def why_not(toy_file, vae):
+def why_not(toy_file, vae, tasks):
     if toy_file == NONE:
         return "toy needs its toy_file, and none is chosen: choose one."
     return f"toy_file {toy_file} is not there: choose another." if is_missing("loras", toy_file) else None
@@ -135,23 +135,26 @@ def test_the_loader_asks_for_its_files(pack):
     assert asked["vae"].tooltip.startswith("genfocus: ") and asked["vae"].tooltip.endswith(" toy: any.")
 
 
-def test_the_loader_says_why_not_before_anything_runs(pack):
-    check = pack["LoadRefocusModel"].validate_inputs
-    assert check(engine="toy") == "toy needs its toy_file, and none is chosen: choose one."
-    assert check(engine="toy", toy_file="gone.safetensors") == "toy_file gone.safetensors is not there: choose another."
-    assert check(engine="toy", toy_file="toy.safetensors") is True and check(engine="optical") is True
+def test_the_loader_says_why_not_before_a_model_is_loaded(pack):
+    check = pack["LoadRefocusModel"].check_lazy_status
+    for given, said in (
+        ({}, "toy needs its toy_file, and none is chosen: choose one."),
+        ({"toy_file": "gone.safetensors"}, "toy_file gone.safetensors is not there: choose another."),
+    ):
+        with pytest.raises(ValueError) as error:
+            check(engine="toy", vae=None, **given)
+        assert str(error.value) == said
     with pytest.raises(ValueError, match="none is chosen"):
         pack["LoadRefocusModel"].execute(engine="toy")
 
 
-def test_the_host_checks_its_files(pack):
-    """The host asks the signature which inputs validate_inputs may see."""
-    from inspect import getfullargspec
-
-    named = getfullargspec(pack["LoadRefocusModel"].validate_inputs)
-    first = [name for name in named.args if name not in LATER]
-    files = ["deblur_lora", "bokeh_lora", "aperture_lora", "refocus_unet", "toy_file"]
-    assert first == ["cls", "engine", *files] and named.varkw is None
+def test_its_sockets_are_asked_for_and_no_others(pack):
+    loader = pack["LoadRefocusModel"]
+    sockets = dict.fromkeys(("flux", "clip", "vae", "clip_vision"))
+    assert loader.check_lazy_status(engine="toy", toy_file="toy.safetensors", **sockets) == ["vae"]
+    assert loader.check_lazy_status(engine="toy", toy_file="toy.safetensors", vae="made", flux=None) == []
+    assert loader.check_lazy_status(engine="optical", **sockets) == []
+    assert {i.id for i in loader.GET_SCHEMA().inputs if i.lazy} == set(sockets)
 
 
 def test_nodes_bring_its_widgets_behind_those_that_were_there(pack):
