@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..pipelines.depth import MEANINGS, estimate_depth, find_models, load_depth_model
 from ..pipelines.image.checks import RefocusError, check_image
-from ..weights.manifest import weight_files
+from ..weights.manifest import command, weight_files
 from .abilities import patcher_of
 from .host import CATEGORY, REFOCUS_FOLDER, Schema, from_device, progress_bar
 
@@ -36,9 +36,9 @@ def why_not(model: str) -> str | None:
             "needed: choose one of these, or put it there."
         )
     return (
-        f"no depth model is installed: get {weight_files('depth')[0]}, or put a transformers folder of Depth "
-        "Anything V2, Depth Pro or another depth model (config.json, preprocessor_config.json, model.safetensors) "
-        "there; 'python -m rackfocus.weights list depth' names all known files."
+        f"no depth model is installed: {command('fetch', 'depth')} gets {weight_files('depth')[0].path}, and a "
+        f"transformers folder of Depth Anything V2, Depth Pro or another depth model (config.json and its files) in "
+        f"models/{REFOCUS_FOLDER} will do, too."
     )
 
 

@@ -83,7 +83,7 @@ def loader_inputs() -> list:
     """What LoadRefocusModel asks for, for all engines. Its sockets are lazy: what an engine does not read is not made,
     and nothing is before the engine has looked at its files."""
     asked = _merged(engine.loader_inputs() for engine in ENGINES.values())
-    return [i if hasattr(i, "default") else _lazy(i) for i in asked]
+    return [_lazy(i) if getattr(i, "default", None) is None else i for i in asked]
 
 
 def inputs(task: str, *shared) -> list:

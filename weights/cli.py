@@ -1,4 +1,4 @@
-"""python -m rackfocus.weights list | check | fetch: see --help."""
+"""The command of the pack: list | check | fetch; see --help."""
 
 import argparse
 import sys
@@ -123,7 +123,3 @@ def _agreed() -> bool:
 
 def _size(file: WeightFile) -> str:
     return "size unknown" if file.bytes is None else f"{file.bytes:,} bytes"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

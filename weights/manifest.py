@@ -4,6 +4,10 @@ Nothing else reads that file.
 """
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,3 +73,10 @@ def model_entries(values) -> list[dict]:
     """
     known = {f.name: {"name": f.name, "url": f.url, "directory": f.folder} for f in weight_files() if f.url}
     return [known[v] for v in dict.fromkeys(v for v in values if isinstance(v, str)) if v in known]
+
+
+def command(*words: str) -> str:
+    """The line that runs rackfocus.weights on this machine, from any folder and whatever the pack's is called."""
+    pack = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    parts = [sys.executable or "python", os.path.join(pack, "weights"), *words]
+    return subprocess.list2cmdline(parts) if os.name == "nt" else shlex.join(parts)

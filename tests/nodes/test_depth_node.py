@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rackfocus.tests.nodes.scenes import BASE, BY_ID, image, run
+from rackfocus.weights.manifest import command
 
 
 def test_depth_lists_the_models_and_says_what_to_get(depth_models, tmp_path):
@@ -19,11 +20,9 @@ def test_depth_lists_the_models_and_says_what_to_get(depth_models, tmp_path):
     assert options() == ["none installed"]
     said = node.validate_inputs(model="none installed")
     for part in (
+        command("fetch", "depth"),
         "depth_anything_v2_vits_fp16.safetensors",
-        "Kijai/DepthAnythingV2-safetensors",
-        "49,595,202 bytes",
-        "cc-by-4.0",
-        "into models/refocus",
+        "models/refocus",
         "Depth Pro",
         "config.json",
     ):

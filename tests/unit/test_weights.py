@@ -9,8 +9,8 @@ from rackfocus.dev.workflows.build import Flow
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.tests.unit.weight_entries import CONTENT, SHA, entry
 from rackfocus.weights import check
-from rackfocus.weights.__main__ import main
 from rackfocus.weights.check import FOUND, check_file, models_folder
+from rackfocus.weights.cli import main
 from rackfocus.weights.manifest import MANIFEST, WeightFile, model_entries, still_needed, weight_files
 
 FIELDS = {"engine", "repository", "path", "folder", "url", "revision", "bytes", "sha256", "licence", "group"}

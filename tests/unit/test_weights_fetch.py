@@ -11,7 +11,7 @@ import pytest
 from huggingface_hub import utils as hub_errors
 
 from rackfocus.tests.unit.weight_entries import CONTENT, SHA, entry
-from rackfocus.weights.__main__ import main
+from rackfocus.weights.cli import main
 from rackfocus.weights.fetch import WAITING_ROOM
 
 

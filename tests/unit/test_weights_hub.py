@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from rackfocus.tests.unit.weight_entries import entry
-from rackfocus.weights.__main__ import main
+from rackfocus.weights.cli import main
 
 CONTENT = random.Random(0).randbytes(90_000)
 COMMIT = "c" * 40
