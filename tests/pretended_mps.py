@@ -13,16 +13,33 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
+from torch.utils.backend_registration import (
+    _DummyBackendModule,
+    _DummyPrivateUse1Hook,
+    _setup_privateuseone_for_python_backend,
+)
 
 
 class _Backend(_DummyBackendModule):
+    """What torch asks of a device. It is there only for those who name it: no other test finds an accelerator."""
+
+    def is_available(self):
+        return False
+
+    def device_count(self):
+        return 0
+
     def get_amp_supported_dtype(self):
         return [torch.float16, torch.bfloat16]
 
 
+class _Hook(_DummyPrivateUse1Hook):
+    def is_available(self):
+        return False
+
+
 # torch lets a device of this kind be written in Python; one called mps needs an Apple GPU.
-_setup_privateuseone_for_python_backend("pretended", backend_module=_Backend())
+_setup_privateuseone_for_python_backend("pretended", backend_module=_Backend(), hook=_Hook())
 DEVICE, CPU = torch.device("pretended", 0), torch.device("cpu")
 REFUSED = (torch.float64, torch.complex128)
 INDICES = (torch.int64, torch.bool)
@@ -77,6 +94,8 @@ def _run(func, args, kwargs):
     _mapped(tensors.append, [args, kwargs])
     there = {id(t.inner): t for t in tensors if isinstance(t, Pretended)}
     name, device = func.overloadpacket.__name__, kwargs.get("device")
+    if name == "_has_compatible_shallow_copy_type":
+        return False  # a module that is moved gets new parameters
     _check_devices(name, tensors, func)
     if name == "copy_":
         on_device = isinstance(args[0], Pretended)
