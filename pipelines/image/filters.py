@@ -5,20 +5,23 @@ replicated borders, so that a flat picture stays flat to its corners.
 """
 
 import math
+from collections.abc import Callable
 from importlib import import_module
 
+import torch
 import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from .checks import RefocusError
+from .progress import PIECE, look
 
 
-def window_max(x: Tensor, k: int, *, pad: bool = True) -> Tensor:
-    """[B, C, H, W] -> largest value in each k x k window (k odd). pad=True keeps the size, its windows are cut at the
-    border; pad=False keeps whole windows only: [B, C, H - k + 1, W - k + 1]."""
-    p = k // 2 if pad else 0
-    return F.max_pool2d(F.max_pool2d(x, (k, 1), 1, (p, 0)), (1, k), 1, (0, p))
+def window_max(x: Tensor, k: int | tuple[int, int], *, pad: bool = True) -> Tensor:
+    """[B, C, H, W] -> largest value in each window of k x k, or k (height, width), odd. pad=True keeps the size, its
+    windows are cut at the border; pad=False keeps whole windows only: [B, C, H - k + 1, W - k + 1]."""
+    height, width = k if isinstance(k, tuple) else (k, k)
+    return _plane_by_plane(lambda t: _extreme(_extreme(t, height, pad, -2), width, pad, -1), x)
 
 
 def window_min(x: Tensor, k: int, *, pad: bool = True) -> Tensor:
@@ -30,8 +33,38 @@ def window_mean(x: Tensor, k: int, *, inside: bool = True) -> Tensor:
     """[B, C, H, W] -> mean over each k x k window (k odd). inside=True counts only what lies in the picture, else there
     are zeros round it."""
     p = k // 2
-    rows = F.avg_pool2d(x, (k, 1), 1, (p, 0), count_include_pad=not inside)
-    return F.avg_pool2d(rows, (1, k), 1, (0, p), count_include_pad=not inside)
+
+    def mean(t: Tensor) -> Tensor:
+        rows = F.avg_pool2d(t, (k, 1), 1, (p, 0), count_include_pad=not inside)
+        look()
+        return F.avg_pool2d(rows, (1, k), 1, (0, p), count_include_pad=not inside)
+
+    return _plane_by_plane(mean, x)
+
+
+def _plane_by_plane(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """f(x) for x [B, C, H, W] and an f that filters each plane by itself; looks after each plane of a large x."""
+    if x.numel() <= PIECE:
+        return f(x)
+    out = []
+    for plane in x.flatten(0, 1).split(1):
+        out.append(f(plane[None])[0])
+        look()
+    return torch.cat(out).unflatten(0, x.shape[:2])
+
+
+def _extreme(x: Tensor, k: int, pad: bool, dim: int) -> Tensor:
+    """Largest value in each window of k along an axis, from windows twice as wide in each step."""
+    if pad:
+        ends = (k // 2, k // 2)
+        x = F.pad(x, ends if dim == -1 else (0, 0, *ends), value=-math.inf)
+    width = 1
+    while width < k:
+        step = min(width, k - width)
+        n = x.shape[dim] - step
+        x = torch.maximum(x.narrow(dim, 0, n), x.narrow(dim, step, n))
+        width += step
+    return x
 
 
 def gaussian(x: Tensor, sigma: float) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_plane
+from ..image.progress import look
 
 SHAPES = ("iris", "ring", "heart", "star", "cats_eye")
 _SUPERSAMPLE = 4
@@ -141,6 +142,7 @@ def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
     inside = torch.cdist(spiral, grid).amin(1) < 1 / 32
     points = torch.where(inside[:, None], spiral, grid[start])
     for _ in range(16):
+        look()
         cell = torch.cdist(grid, points).argmin(1)
         weight = torch.zeros(count).index_add_(0, cell, light)
         centre = torch.zeros(count, 2).index_add_(0, cell, grid * light[:, None])

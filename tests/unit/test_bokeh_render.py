@@ -86,31 +86,32 @@ def test_tiles_are_cut_for_each_frame_s_largest_blur(monkeypatch):
 
 
 @pytest.mark.parametrize("chromatic, passes", [(0.0, 1), (2.0, 2)])
-def test_progress_counts_every_lens_point_of_every_tile(monkeypatch, chromatic, passes):
+def test_progress_counts_preparations_and_lens_points_of_every_tile(monkeypatch, chromatic, passes):
     monkeypatch.setattr(tiles, "TILE", 40)  # 2 x 2 tiles
     images, radii, _ = (torch.cat(t) for t in zip(*(scene(s) for s in range(2)), strict=True))
     radii[1] = 0
     told = []
     render_bokeh(images, DefocusMap(radii), chromatic=chromatic, quality="fast", progress=lambda *n: told.append(n))
-    total = 2 * 4 * SAMPLES["fast"] * passes
+    tile = 24 + SAMPLES["fast"]
+    total = 2 * 4 * tile * passes
     assert {t for _, t in told} == {total}
     done = [d for d, _ in told]
-    assert done[0] <= SAMPLES["fast"] and done[-1] == total and done == sorted(done)
-    assert set(range(SAMPLES["fast"] + 1, 2 * SAMPLES["fast"])) <= set(done)  # one by one
+    assert done[0] == 0 and done[-1] == total and done == sorted(done)
+    assert {tile + step for step in (2, 14, 20, *range(24, tile))} <= set(done)  # lens points one by one
 
 
 def test_progress_ends_where_nothing_is_to_be_done():
     told = []
     image, radius, _ = scene(0)
     assert torch.equal(render_bokeh(image, DefocusMap(0 * radius), progress=lambda *n: told.append(n)), image)
-    assert told == [(SAMPLES["best"], SAMPLES["best"])]
+    assert told[0] == (0, 24 + SAMPLES["best"]) and told[-1] == (24 + SAMPLES["best"],) * 2
 
 
 def test_cancelling_is_possible_while_highlights_spread():
     image, radius, _ = scene(0)
     told = []
     render_bokeh(image, DefocusMap(radius.clamp(min=3)), quality="fast", progress=lambda *n: told.append(n))
-    assert told.count((SAMPLES["fast"], SAMPLES["fast"])) > 2
+    assert told.count((24 + SAMPLES["fast"],) * 2) > 2
 
 
 def test_best_looks_through_more_points_than_fast():

@@ -141,7 +141,7 @@ def spread(shining, visible, lens=None, field=None):
     lens = lens or make_lens(aperture_mask(), 40)
     out = torch.zeros(H, W, 3)
     visible = torch.ones(len(shining.x), len(lens.points), dtype=torch.uint8) if visible is None else visible(lens)
-    h.add_highlights(out, shining, visible, lens, field or Field(0, 0, W, H), NO_CLOCK)
+    h.add_highlights(out, shining, visible, lens, field or Field(0, 0, W, H))
     return out
 
 

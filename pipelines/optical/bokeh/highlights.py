@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ...image.filters import fft_size, window_max, window_mean
 from ...image.light import decode_srgb
-from ...image.progress import Counter
+from ...image.progress import bands, look
 from ...optics.aperture import aperture_kernel
 from .lens import Field, Lens
 
@@ -62,9 +62,12 @@ class ClippedHighlights:
         Only what is out of focus changes (fully from 2 px on): in focus a highlight is to stay the white that it was.
         """
         label = self.label if tile is None else tile.take(self.label)
-        level = self.level[label.long()]
-        blurred = ((radius.abs() - _IN_FOCUS) / (_BLURRED - _IN_FOCUS)).clamp(0, 1)[..., None]
-        return linear + (level - linear).clamp(min=0) * blurred
+        out = torch.empty_like(linear)
+        for _, rows in bands(linear[None]):
+            level = self.level[label[rows].long()]
+            blurred = ((radius[rows].abs() - _IN_FOCUS) / (_BLURRED - _IN_FOCUS)).clamp(0, 1)[..., None]
+            out[rows] = linear[rows] + (level - linear[rows]).clamp(min=0) * blurred
+        return out
 
 
 def find_clipped_highlights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> ClippedHighlights | None:
@@ -80,15 +83,21 @@ def find_clipped_highlights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> Clip
     if gain == 1 or not clipped.any():
         return None
     small = clipped & ~_large(clipped)
+    look()
     label, count = scipy.ndimage.label(small.cpu().numpy(), [[1] * 3] * 3)
     if not count:
         return None
+    look()
     label = torch.from_numpy(label).to(image.device)
     around, around_label = _outer_ring(label, clipped)
+    look()
     background, _ = _means(decode_srgb(image[around]), around_label, count)
+    look()
     ring, ring_label = _touching_ring(label, clipped)
+    look()
     excess = (decode_srgb(image[ring]) - background[ring_label]).clamp(min=0)
     excess, has_ring = _means(excess, ring_label, count)
+    look()
     towards_white = (excess / (1 - background).clamp(min=0.05)).amax(1)
     sure = ((_PATCH_RING - towards_white) / (_PATCH_RING - _HIGHLIGHT_RING)).clamp(0, 1) * has_ring
     own, _ = _means(decode_srgb(image[label > 0]), label[label > 0].long(), count)
@@ -102,7 +111,10 @@ def find_clipped_highlights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> Clip
 def _large(clipped: Tensor) -> Tensor:
     """bool [H, W] -> what survives an opening by a square window."""
     k = int(HIGHLIGHT_SIZE * math.hypot(*clipped.shape) / 2) * 2 + 1
-    opened = scipy.ndimage.grey_opening(clipped.to(torch.uint8).cpu().numpy(), size=(k, k), mode="nearest")
+    look()
+    inner = scipy.ndimage.grey_erosion(clipped.to(torch.uint8).cpu().numpy(), size=(k, k), mode="nearest")
+    look()
+    opened = scipy.ndimage.grey_dilation(inner, size=(k, k), mode="nearest")
     return torch.from_numpy(opened).to(clipped.device).bool()
 
 
@@ -110,8 +122,7 @@ def _touching_ring(label: Tensor, clipped: Tensor) -> tuple[Tensor, Tensor]:
     """The unclipped pixels beside each label: (mask [H, W], their labels [n]). Those across its corners are left out:
     its edge does not cut them."""
     plane = label.float()[None, None]
-    rows, columns = F.max_pool2d(plane, (3, 1), 1, (1, 0)), F.max_pool2d(plane, (1, 3), 1, (0, 1))
-    reached = torch.maximum(rows, columns)[0, 0]
+    reached = torch.maximum(window_max(plane, (3, 1)), window_max(plane, (1, 3)))[0, 0]
     ring = (reached > 0) & ~clipped
     return ring, reached[ring].long()
 
@@ -120,6 +131,7 @@ def _outer_ring(label: Tensor, clipped: Tensor) -> tuple[Tensor, Tensor]:
     """The unclipped pixels three away from each label, which show its background: (mask [H, W], their labels [n])."""
     plane = label.float()[None, None]
     reached, closer = window_max(plane, 7)[0, 0], window_max(plane, 5)[0, 0]
+    look()
     ring = (reached > 0) & (closer == 0) & ~clipped
     return ring, reached[ring].long()
 
@@ -137,11 +149,15 @@ def split_highlights(linear: Tensor, radius: Tensor) -> tuple[Tensor, Tensor]:
     A highlight is what exceeds white or, if darker, _CONTRAST times the mean around it, where it is out of focus.
     """
     level = linear.amax(-1)
+    look()
     mean = window_mean(level[None, None], _NEIGHBOURHOOD)[0, 0]
-    cap = (_CONTRAST * mean).clamp(max=1)
-    share = ((level - cap) / level.clamp(min=1e-9)).clamp(min=0) * (radius.abs() > _MIN_RADIUS)
-    highlights = linear * share[..., None]
-    return linear - highlights, highlights
+    scene, highlights = torch.empty_like(linear), torch.empty_like(linear)
+    for _, at in bands(linear[None]):
+        cap = (_CONTRAST * mean[at]).clamp(max=1)
+        share = ((level[at] - cap) / level[at].clamp(min=1e-9)).clamp(min=0) * (radius[at].abs() > _MIN_RADIUS)
+        highlights[at] = linear[at] * share[..., None]
+        scene[at] = linear[at] - highlights[at]
+    return scene, highlights
 
 
 @dataclass
@@ -160,15 +176,14 @@ def gather_highlights(light: Tensor, radius: Tensor) -> Highlights:
     return Highlights(x, y, light[y, x], radius[y, x])
 
 
-def add_highlights(
-    out: Tensor, highlights: Highlights, visible: Tensor, lens: Lens, field: Field, counter: Counter
-) -> None:
+def add_highlights(out: Tensor, highlights: Highlights, visible: Tensor, lens: Lens, field: Field) -> None:
     """Add highlights to out [H, W, 3], each spread over the image of the aperture at its radius.
 
     visible [L, N] uint8: which lens points see each highlight past nearer surfaces; around a lens point, its part of
     the aperture's image is as visible as from the point.
     """
-    unoccluded = visible.bool().all(1)
+    unoccluded = visible.all(1).bool()
+    look()
     block = max(1.0, math.sqrt(int((~unoccluded).sum()) / _GROUPS))
     for step, (which, share) in sort_by_radius(highlights.radius).items():
         radius = radius_of_step(step)
@@ -176,6 +191,7 @@ def add_highlights(
         lens_point = nearest_lens_point(lens, kernel.shape[0], abs(radius))
         x, y = highlights.x[which], highlights.y[which]
         for members in sort_by(_groups(x, y, unoccluded[which], abs(radius), block, lens, field)).values():
+            look()
             i = which[members]
             light = highlights.light[i] * share[members][:, None]
             image = kernel
@@ -190,7 +206,6 @@ def add_highlights(
                 image = image * pupil / (kernel * pupil).sum().clamp(min=1e-9)
             # In front of the focal plane the aperture's image is turned by 180 degrees.
             _add_images(out, x[members], y[members], light, image.flip(0, 1) if radius < 0 else image)
-        counter.to(counter.done)  # no lens point more, but the caller may cancel
 
 
 def sort_by_radius(radius: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
@@ -257,6 +272,7 @@ def _add_images(out: Tensor, x: Tensor, y: Tensor, light: Tensor, kernel: Tensor
     height, width = int(y.max()) - top + 1, int(x.max()) - left + 1
     if len(x) * k * k < _FFT_COST * (height + k) * (width + k):
         for row, column, colour in zip(y.tolist(), x.tolist(), light, strict=True):
+            look()
             _add_at(out, kernel[..., None] * colour, row - k // 2, column - k // 2)
         return
     box = torch.zeros(height * width, 3, device=out.device).index_add_(0, (y - top) * width + x - left, light)
@@ -272,8 +288,11 @@ def _add_at(out: Tensor, patch: Tensor, top: int, left: int) -> None:
 
 def scatter(light: Tensor, kernel: Tensor) -> Tensor:
     """[H, W, 3] light through a kernel [K, K] -> [H + K - 1, W + K - 1, 3]: the full convolution."""
-    h, w, _ = light.shape
-    h, w = h + kernel.shape[0] - 1, w + kernel.shape[1] - 1
+    h, w = light.shape[0] + kernel.shape[0] - 1, light.shape[1] + kernel.shape[1] - 1
     size = (fft_size(h), fft_size(w))
-    spectrum = torch.fft.rfft2(light.permute(2, 0, 1), s=size) * torch.fft.rfft2(kernel, s=size)
-    return torch.fft.irfft2(spectrum, s=size)[:, :h, :w].permute(1, 2, 0).clamp(min=0)
+    spread = torch.fft.rfft2(kernel, s=size)
+    out = light.new_empty(h, w, light.shape[2])
+    for c in range(light.shape[2]):
+        look()
+        out[..., c] = torch.fft.irfft2(torch.fft.rfft2(light[..., c], s=size) * spread, s=size)[:h, :w].clamp(min=0)
+    return out

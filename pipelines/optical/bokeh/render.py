@@ -7,13 +7,13 @@ from torch import Tensor
 
 from ...image.checks import RefocusError, check_image, match_batch, size_of
 from ...image.light import decode_srgb, encode_srgb
-from ...image.progress import Counter
+from ...image.progress import Counter, bands, look
 from ...optics.aperture import check_aperture
 from ...optics.lens import DefocusMap
 from .highlights import HIGHLIGHT_GAIN, add_highlights, find_clipped_highlights, gather_highlights, split_highlights
 from .lens import Lens, make_lens
 from .surfaces import Points, build_points, prefilter
-from .tiles import Tile, tiles
+from .tiles import Tile, tile_count, tiles
 from .views import render_views
 
 # Lens points. The prefilter closes the gaps between their images, so more points buy finer occlusion, not less noise.
@@ -21,6 +21,9 @@ SAMPLES = {"best": 256, "fast": 40}
 # A result this near to the input (of linear light: of 1 + the input) is the input: what is in focus stays bit for bit.
 SAME = 5e-5
 _SHARP = 0.5  # pixels of radius: a disc that stays within its own pixel
+# Steps of progress within a tile before its first lens point, a step being about as long as a lens point: when its
+# light is split, its points are built, they are smoothed, and the views are made ready.
+_SPLIT, _BUILT, _SMOOTHED, _READY = 2, 14, 20, 24
 
 
 def render_bokeh(
@@ -61,15 +64,20 @@ def render_bokeh(
     Raises RefocusError on wrong input.
     """
     _check_options(quality, highlights, cats_eye, spherical, chromatic)
-    image, radius, background = _check_pictures(image, defocus, background)
-    mask = check_aperture(aperture).to(image.device)
-    camera = _Camera(make_lens(mask, SAMPLES[quality], spherical, cats_eye), chromatic, linear, highlights)
-    plans = [camera.plan(r) for r in radius]
-    counter = Counter(progress, camera.ticks * sum(len(plan) for plan in plans))
-    out = torch.empty_like(image)
-    for i, plan in enumerate(plans):
-        behind = None if background is None else background[i]
-        out[i] = camera.photograph(image[i], radius[i], behind, plan, counter)
+    image, background = _check_pictures(image, defocus, background)
+    b, h, w, _ = image.shape
+    tick_count = b * tile_count(h, w) * _ticks(quality, chromatic)
+    with Counter(progress, tick_count) as counter:
+        counter.pulse()
+        radius = match_batch(defocus.scaled_to(h, w).radius.to(image.device), b, "the defocus map")
+        mask = check_aperture(aperture).to(image.device)
+        lens = make_lens(mask, SAMPLES[quality], spherical, cats_eye)
+        camera = _Camera(lens, chromatic, linear, highlights, _ticks(quality, chromatic))
+        plans = [camera.plan(r) for r in radius]
+        out = torch.empty_like(image)
+        for i, plan in enumerate(plans):
+            behind = None if background is None else background[i]
+            out[i] = camera.photograph(image[i], radius[i], behind, plan, counter)
     return out
 
 
@@ -87,8 +95,13 @@ def _check_options(quality: str, highlights: float, cats_eye: float, spherical: 
         )
 
 
-def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor, Tensor | None]:
-    """-> image [B, H, W, 3], radius [B, H, W], background [B, H, W, 3] or None, of one size, batch and device."""
+def _ticks(quality: str, chromatic: float) -> int:
+    """Of the counter, to a tile, for each group of channels that is rendered by itself."""
+    return (_READY + SAMPLES[quality]) * (2 if chromatic > 0 else 1)
+
+
+def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor | None]:
+    """-> image and background (or None) [B, H, W, 3], of one size; B is that of the image or of the defocus map."""
     image = check_image(image)
     if not isinstance(defocus, DefocusMap):
         raise RefocusError(
@@ -97,32 +110,28 @@ def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor, Tensor 
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape
-    radius = match_batch(defocus.scaled_to(h, w).radius.to(image.device), b, "the defocus map")
+    match_batch(defocus.radius, b, "the defocus map")
     if background is None:
-        return image, radius, None
+        return image, None
     background = check_image(background, "background").to(image.device)
     if background.shape[1:3] != (h, w):
         raise RefocusError(
             f"the background is {size_of(background[0, ..., 0])} and the image {h} x {w}, but both "
             "must have one size: scale the background to the image."
         )
-    return image, radius, match_batch(background, b, "the background")
+    return image, match_batch(background, b, "the background")
 
 
 @dataclass(frozen=True)
 class _Camera:
     """A lens with its longitudinal chromatic aberration in pixels, and what its pictures are: linear light or sRGB,
-    and then how many times white a clipped highlight is."""
+    and then how many times white a clipped highlight is. ticks: of the counter, to a tile."""
 
     lens: Lens
     chromatic: float
     linear: bool
     highlight_gain: float
-
-    @property
-    def ticks(self) -> int:
-        """Of the counter, to a tile: one for each lens point, for each group of channels that is rendered by itself."""
-        return len(self.lens.points) * (2 if self.chromatic > 0 else 1)
+    ticks: int
 
     def plan(self, radius: Tensor) -> list[Tile]:
         """radius [H, W] -> the tiles of its picture."""
@@ -139,6 +148,7 @@ class _Camera:
         decode = (lambda x: x) if self.linear else decode_srgb
         clipped = None if self.linear else find_clipped_highlights(image, self.highlight_gain)
         out = torch.empty_like(image)
+        groups = 2 if self.chromatic > 0 else 1
         for tile in plan:
             light, r = decode(tile.take(image)), tile.take(radius)
             if clipped is not None:
@@ -147,10 +157,14 @@ class _Camera:
             core = tile.core.within(tile.picture)
             source, photo = image[core], torch.empty_like(image[core])
             for channels, r_channels in radius_of_channels(r, self.chromatic):
+                done = counter.done + self.ticks // groups
                 photo[..., channels] = render_tile(light, r_channels, self.lens, tile, behind, counter)[..., channels]
-            tolerance = SAME * (1 + source.abs()) if self.linear else SAME
+                counter.to(done)
             photo = photo if self.linear else encode_srgb(photo)
-            out[core] = torch.where((photo - source).abs() <= tolerance, source, photo)
+            kept = out[core]
+            for _, rows in bands(photo[None]):
+                tolerance = SAME * (1 + source[rows].abs()) if self.linear else SAME
+                kept[rows] = torch.where((photo[rows] - source[rows]).abs() <= tolerance, source[rows], photo[rows])
         return out
 
     def _largest(self, radius: Tensor) -> float:
@@ -173,21 +187,29 @@ def radius_of_channels(radius: Tensor, chromatic: float) -> list[tuple[tuple[int
 def render_tile(
     light: Tensor, radius: Tensor, lens: Lens, tile: Tile, background: Tensor | None, counter: Counter
 ) -> Tensor:
-    """light [h, w, 3] linear, radius [h, w] and background over the tile's `known` window -> its core [H, W, 3]."""
-    done, samples = counter.done + len(lens.points), len(lens.points)
+    """light [h, w, 3] linear, radius [h, w] and background over the tile's `known` window -> its core [H, W, 3]. The
+    counter goes on by _READY and one for each lens point, or less."""
+    start, samples = counter.done, len(lens.points)
     seen, core = tile.seen.within(tile.known), tile.core.within(tile.seen)
     if float(radius[seen].abs().max()) < _SHARP:
-        counter.to(done)
         return light[seen][core]
+    look()
     scene, shining = split_highlights(light, radius)
+    counter.to(start + _SPLIT)
     points = build_points(scene, radius, background, (tile.known.left, tile.known.top))
-    points = _prefiltered(points, radius, samples).within(*seen)
+    counter.to(start + _BUILT)
+    points = _prefiltered(points, radius, samples)
+    counter.to(start + _SMOOTHED)
+    points = points.within(*seen)
+    look()
     # Beyond its frame the picture is taken to go on, but no highlight of its edge is taken to.
     shining = shining[seen] * tile.in_frame(light.device)[..., None]
     highlights = gather_highlights(shining, radius[seen])
+    counter.to(start + _READY)
     exposed, visible = render_views(points, tile.seen.height, tile.seen.width, lens, tile.field, highlights, counter)
     out = exposed[..., :3] / exposed[..., 3:].clamp(min=1e-6)
-    add_highlights(out, highlights, visible, lens, tile.field, counter)
+    look()
+    add_highlights(out, highlights, visible, lens, tile.field)
     return out[core]
 
 

@@ -7,13 +7,14 @@ Convention: radius is the signed blur radius in pixels, smaller = nearer, so "in
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.filters import window_max, window_mean, window_min
+from ...image.progress import PIECE, look
 
 # Neighbours whose blur radii differ by more than this stand on different surfaces: their images part by a pixel.
 PARALLAX = 1.0
@@ -47,7 +48,7 @@ class Points:
 
     def pick(self, numbers: Tensor) -> "Points":
         """Those of the given numbers, in that order."""
-        return Points(self.at[numbers], self.radius[numbers], self.colour[numbers], self.coverage[numbers])
+        return Points(*(_rows(t, numbers) for t in (self.at, self.radius, self.colour, self.coverage)))
 
     def where(self, mask: Tensor) -> "Points":
         """Those for which the mask [P] is true."""
@@ -56,6 +57,7 @@ class Points:
     def within(self, rows: slice, columns: slice) -> "Points":
         """Those on the given pixels, counted from the first of them."""
         at = self.at - self.at.new_tensor([columns.start, rows.start])
+        look()
         x, y = at.unbind(1)
         inside = (x >= 0) & (x < columns.stop - columns.start) & (y >= 0) & (y < rows.stop - rows.start)
         return Points(at, self.radius, self.colour, self.coverage).where(inside)
@@ -63,17 +65,26 @@ class Points:
     def opaque_first(self) -> "Points":
         """In the same order, but those of coverage below 1 in one piece at the end."""
         opaque = self.coverage >= 1
+        look()
         return self.pick(torch.cat([opaque.nonzero()[:, 0], (~opaque).nonzero()[:, 0]]))
+
+
+def _rows(t: Tensor, numbers: Tensor) -> Tensor:
+    """t [P, ...] -> t[numbers], with looks."""
+    out = t.new_empty(len(numbers), *t.shape[1:])
+    for part, rows in zip(numbers.split(PIECE), out.split(PIECE), strict=True):
+        torch.index_select(t, 0, part, out=rows)
+        look()
+    return out
 
 
 def join(pieces: list[Points]) -> Points:
     """All points of the pieces, one after the other."""
-    return Points(
-        torch.cat([piece.at for piece in pieces]),
-        torch.cat([piece.radius for piece in pieces]),
-        torch.cat([piece.colour for piece in pieces]),
-        torch.cat([piece.coverage for piece in pieces]),
-    )
+    joined = []
+    for name in ("at", "radius", "colour", "coverage"):
+        joined.append(torch.cat([getattr(piece, name) for piece in pieces]))
+        look()
+    return Points(*joined)
 
 
 def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = None, origin=(0, 0)) -> Points:
@@ -83,16 +94,19 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
     the picture.
     """
     nearest, farthest = window_min(radius[None, None], 3)[0, 0], window_max(radius[None, None], 3)[0, 0]
+    look()
     edge, middle = (farthest - nearest) > PARALLAX, (nearest + farthest) / 2
     height, width = radius.shape
     at = _raster(height, width, radius.device)  # [H * W, 2]
     colour, opaque = linear.reshape(-1, 3), torch.ones_like(radius).reshape(-1)
+    look()
     if not edge.any():
         return Points(at, radius.reshape(-1), colour, opaque)
 
     pixels = edge.reshape(-1).nonzero()[:, 0]  # [E]
     matte = matting(linear, radius, edge, pixels, middle.reshape(-1)[pixels])
     own_colour = colour.index_put((pixels,), torch.where(matte.sees_front[:, None], matte.front, matte.behind))
+    look()
     own_coverage = opaque.index_put((pixels,), torch.where(matte.sees_front, matte.alpha, 1.0))
     own = Points(at, radius.reshape(-1), own_colour, own_coverage)
     behind = matte.behind if background is None else background.reshape(-1, 3)[pixels]
@@ -100,9 +114,11 @@ def build_points(linear: Tensor, radius: Tensor, background: Tensor | None = Non
     over = Points(at[pixels], matte.radius_front, matte.front, matte.alpha)
     over = over.where(~matte.sees_front & (matte.alpha > _LEAST_ALPHA))
 
+    look()
     fill, fill_radius, reach = hidden_background(linear, radius, edge, middle, origin)
     # Blur uncovers what lies behind a depth edge only as far from it as the images of the two surfaces part.
     uncovered = (fill_radius - radius > (reach / 2).clamp(min=PARALLAX)) & ~edge
+    look()
     fill = fill if background is None else background
     hidden = Points(at, fill_radius.reshape(-1), fill.reshape(-1, 3), opaque).where(uncovered.reshape(-1))
     return join([own, under, over, hidden])
@@ -137,8 +153,22 @@ def matting(linear: Tensor, radius: Tensor, edge: Tensor, pixels: Tensor, middle
     _WINDOW; the ray through the pixel's centre says which surface covers at least half of it.
     """
     planes = [*linear.permute(2, 0, 1).reshape(3, -1).contiguous(), radius.reshape(-1)]
+    quality = torch.where(edge.reshape(-1), _EDGE_WEIGHT, 1.0)
+    parts = []
+    for some, between in zip(pixels.split(PIECE // 8), middle.split(PIECE // 8), strict=True):
+        look()
+        parts.append(_matte(planes, quality, edge.shape, some, between))
+    return parts[0] if len(parts) == 1 else Matte(*map(torch.cat, zip(*map(_fields, parts), strict=True)))
+
+
+def _fields(matte: Matte) -> tuple[Tensor, ...]:
+    return tuple(getattr(matte, f.name) for f in fields(matte))
+
+
+def _matte(planes: list[Tensor], quality: Tensor, size: tuple[int, int], pixels: Tensor, middle: Tensor) -> Matte:
+    """matting of some of the pixels. planes: r, g, b and radius, each [H * W]; quality [H * W]: how clean each is."""
     own = torch.stack([plane[pixels] for plane in planes], 1)  # [E, (r, g, b, radius)]
-    front, behind, front_weight = _clean_means(planes, edge, pixels, middle, own)
+    front, behind, front_weight = _clean_means(planes, quality, size, pixels, middle, own)
     c, f, b = own[:, :3], front[:, :3], behind[:, :3]
     sees_front = own[:, 3] < middle
 
@@ -164,18 +194,20 @@ def matting(linear: Tensor, radius: Tensor, edge: Tensor, pixels: Tensor, middle
     )
 
 
-def _clean_means(planes: list[Tensor], edge: Tensor, pixels: Tensor, middle: Tensor, own: Tensor):
+def _clean_means(
+    planes: list[Tensor], quality: Tensor, size: tuple[int, int], pixels: Tensor, middle: Tensor, own: Tensor
+):
     """Means of (r, g, b, radius) over the pixels in front of `middle` and over those behind it, within _WINDOW.
 
     planes: four of [H * W]; own [E, 4] stands in where a side has no pixel. A pixel d pixels away weighs 1 / (1 + d^2).
     Returns (front [E, 4], behind [E, 4], weight of the front's pixels [E]).
     """
-    h, w = edge.shape
+    h, w = size
     y, x = pixels // w, pixels % w
-    quality = torch.where(edge.reshape(-1), _EDGE_WEIGHT, 1.0)
     # Sums of weight * (r, g, b, radius, 1), plane by plane: single numbers are looked up many times faster than rows.
     front, behind = torch.zeros(2, 5, len(pixels), device=own.device)
     for dy in range(-_WINDOW, _WINDOW + 1):
+        look()
         row = (y + dy).clamp(0, h - 1) * w
         for dx in range(-_WINDOW, _WINDOW + 1):
             neighbour = row + (x + dx).clamp(0, w - 1)
@@ -211,8 +243,11 @@ def hidden_background(linear: Tensor, radius: Tensor, edge: Tensor, middle: Tens
     left, top = origin[0] % FILL_REACH, origin[1] % FILL_REACH
     middle, beside = _carry_outwards(middle, edge)
     seed = (beside & ~edge & (radius > middle)).float()
-    weighted = torch.cat([linear, radius[..., None], torch.ones_like(radius)[..., None]], -1) * seed[..., None]
-    weighted = F.pad(weighted.permute(2, 0, 1)[None], (left, -(left + w) % FILL_REACH, top, -(top + h) % FILL_REACH))
+    look()
+    weighted = linear.new_zeros(1, 5, top + h + -(top + h) % FILL_REACH, left + w + -(left + w) % FILL_REACH)
+    for plane, value in zip(weighted[0], (*linear.unbind(-1), radius, torch.ones_like(radius)), strict=True):
+        torch.mul(value, seed, out=plane[top : top + h, left : left + w])
+        look()
     mean, reach = _pull(_push(weighted))
     mean, reach = mean[0, :, top : top + h, left : left + w], reach[0, 0, top : top + h, left : left + w]
     return mean[:3].permute(1, 2, 0), mean[3], reach
@@ -223,6 +258,7 @@ def _push(weighted: Tensor) -> list[Tensor]:
     pyramid = [weighted]
     for _ in range(_FILL_LEVELS):
         pyramid.append(F.avg_pool2d(pyramid[-1], 2))
+        look()
     return pyramid
 
 
@@ -232,10 +268,13 @@ def _pull(pyramid: list[Tensor]) -> tuple[Tensor, Tensor]:
     reach = torch.full_like(pyramid[-1][:, 4:], math.inf)
     for level in range(_FILL_LEVELS, 0, -1):
         around = F.avg_pool2d(pyramid[level], 3, 1, 1)
+        look()
         held = around[:, 4:] > 0
         mean = torch.where(held, around[:, :4] / around[:, 4:].clamp(min=1e-6), mean)
         reach = torch.where(held, float(1 << level), reach)
+        look()
         mean = F.interpolate(mean, scale_factor=2, mode="bilinear", align_corners=False)
+        look()
         reach = F.interpolate(reach, scale_factor=2, mode="nearest")
     return mean, reach
 
@@ -245,6 +284,7 @@ def _carry_outwards(value: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     both = torch.stack([value * known, known.float()])[None]
     for k in (_WINDOW, 2 * _WINDOW - 1, 2 * _WINDOW + 1):
         mean = window_mean(both, k, inside=False)
+        look()
         mean = mean / mean[:, 1:].clamp(min=1e-9)
         both = torch.where(both[:, 1:] > 0, both, mean)
     return both[0, 0], both[0, 1] > 0
@@ -269,11 +309,14 @@ def prefilter(colour: Tensor, radius: Tensor, samples: int) -> Tensor:
         if low > largest:
             break
         for side in (radius > 0, radius < 0):
+            look()
             served = (width >= low) & (width < high) & side
             if served.any():
                 # Half a step more on both sides: at the limit between two boxes both see the same surface.
                 alike = (width >= low / 1.5) & (width < high * 1.5) & side
-                out = torch.where(served, _box_mean(planes * alike, cell, window), out)
+                mean = _box_mean(planes * alike, cell, window)
+                look()
+                out = torch.where(served, mean, out)
     return out.permute(1, 2, 0).contiguous()
 
 
@@ -283,8 +326,11 @@ def _box_mean(sums: Tensor, cell: int, window: int) -> Tensor:
     v = sums[None]
     if cell > 1:
         v = F.avg_pool2d(F.pad(v, (0, -w % cell, 0, -h % cell)), cell)
+    look()
     v = window_mean(v, window, inside=False)
+    look()
     v = v[:, :3] / v[:, 3:].clamp(min=1e-6)
+    look()
     if cell > 1:
         v = F.interpolate(v, scale_factor=cell, mode="bilinear", align_corners=False)[..., :h, :w]
     return v[0]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...image.progress import PIECE, look
 from .lens import Field
 from .surfaces import FILL_REACH, GRID
 
@@ -63,7 +64,17 @@ class Tile(NamedTuple):
         """[H, W, ...] of the picture -> [h, w, ...] over `known`, continued past the frame by the outermost pixels."""
         y = torch.arange(self.known.top, self.known.bottom, device=plane.device).clamp(0, self.picture.height - 1)
         x = torch.arange(self.known.left, self.known.right, device=plane.device).clamp(0, self.picture.width - 1)
-        return plane[y[:, None], x]
+        out = plane.new_empty(len(y), len(x), *plane.shape[2:])
+        step = max(1, PIECE // out[0].numel())
+        for top in range(0, len(y), step):
+            look()
+            out[top : top + step] = plane[y[top : top + step, None], x]
+        return out
+
+
+def tile_count(height: int, width: int) -> int:
+    """Of a picture, whatever its blur."""
+    return math.ceil(height / TILE) * math.ceil(width / TILE)
 
 
 def tiles(height: int, width: int, radius: float) -> list[Tile]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...image.device import can, elements_of_16_bytes, maxima_of_64_bits
-from ...image.progress import Counter
+from ...image.progress import Counter, look
 from .highlights import Highlights
 from .lens import Field, Lens
 from .surfaces import PARALLAX, Points
@@ -36,11 +36,13 @@ def render_views(
     """
     points = points.opaque_first()
     z_buffer = _ZBuffer(points, height, width, field)
+    look()
     spots = _Spots(highlights, height, width, field)
     film = _Film(points, height, width, lens, field)
     visible = torch.ones(len(highlights.x), len(lens.points), dtype=torch.uint8, device=points.radius.device)
     for i, p in enumerate(lens.points.tolist()):
         nearest = z_buffer.look_from(i, p)
+        look()
         visible[:, i] = spots.pass_by(z_buffer, p)
         film.expose(nearest, i, p)
         counter.tick()
@@ -150,9 +152,11 @@ class _ZBuffer:
         device = points.radius.device
         x, y = points.at.T.contiguous()
         self.projection = _Projection(x, y, points.radius, height, width, field)
+        look()
         self.empty = len(points.radius)  # the number of no point, at the farthest depth level
         level = depth_level(points.radius)
         self.nearer = (Packed if can(device, maxima_of_64_bits) else InTurn)(level, height, width, self.empty)
+        look()
         self.opaque = int((points.coverage >= 1).sum())
         self.coverage = points.coverage[self.opaque :]
         at = [axis[self.opaque :] for axis in (self.projection.x, self.projection.y)]
@@ -193,6 +197,7 @@ class _Film:
         n, device = len(points.radius), points.radius.device
         rgbw = torch.zeros(n + 1, 4, device=device)  # and last the nothing that an empty cell shows
         rgbw[:n, :3], rgbw[:n, 3] = points.colour, 1
+        look()
         self.rgbw = _as_single_elements(rgbw)
         self.in_front = torch.cat([points.radius < 0, torch.zeros(1, dtype=torch.bool, device=device)])
         self.behind, self.front = lens.behind.tolist(), lens.front.tolist()
