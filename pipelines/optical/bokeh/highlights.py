@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import scipy.ndimage
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.filters import fft_size, window_max, window_mean
