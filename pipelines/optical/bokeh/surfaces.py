@@ -157,7 +157,7 @@ def matting(linear: Tensor, radius: Tensor, edge: Tensor, pixels: Tensor, middle
     parts = []
     for some, between in zip(pixels.split(PIECE // 8), middle.split(PIECE // 8), strict=True):
         look()
-        parts.append(_matte(planes, quality, edge.shape, some, between))
+        parts.append(_matte(planes, quality, (edge.shape[0], edge.shape[1]), some, between))
     return parts[0] if len(parts) == 1 else Matte(*map(torch.cat, zip(*map(_fields, parts), strict=True)))
 
 
