@@ -14,6 +14,7 @@ from torch import Tensor
 from ..pipelines.image import RefocusError
 from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
+from ..weights.manifest import WeightFile
 from .abilities import schema_fields
 
 CATEGORY = "Rackfocus"
@@ -95,6 +96,15 @@ def point_inputs(name: str, used_by: str) -> list[io.Float.Input]:
 def is_missing(folder: str, name: str) -> bool:
     """Whether a file was chosen that is not there."""
     return name != NONE and name not in folder_paths.get_filename_list(folder)
+
+
+def listed(folder: str, name, file: WeightFile):
+    """The name of a chosen file as the host's list has it: a known file may lie there under its own name or in its
+    repository's layout, and a workflow may name it either way. Any other name is as it was chosen."""
+    names = folder_paths.get_filename_list(folder)
+    if name in names or not isinstance(name, str) or not file.is_called(name):
+        return name
+    return next((n for n in names if file.is_called(n)), name)
 
 
 def path_of(folder: str, name: str) -> str | None:

@@ -19,7 +19,8 @@ MANIFEST = Path(__file__).resolve().parent.parent / "weights_manifest.json"
 class WeightFile:
     """One file of the manifest; None where no source tells. One file of a group is enough (None: no group).
 
-    folder: the host's, below models/; revision: the commit that url, bytes and sha256 belong to.
+    folder: the host's, below models/; revision: the commit that url, bytes and sha256 belong to. place: that below the
+    folder, where it is not what `name` makes of the path: a page's download puts a file under its plain name.
     """
 
     engine: str
@@ -32,11 +33,19 @@ class WeightFile:
     sha256: str | None
     licence: str | None
     group: str | None = None
+    place: str | None = None
 
     @property
     def name(self) -> str:
-        """Its place below the host folder: its own name, below the repository's where folders keep it apart."""
-        return f"{self.repository.split('/')[-1]}/{self.path}" if "/" in self.path else self.path
+        """Its place below the host folder: its own name, below the repository's where folders keep it apart, unless
+        another is told."""
+        return self.place or (f"{self.repository.split('/')[-1]}/{self.path}" if "/" in self.path else self.path)
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name in a list of files may be this one: its place, or its path in the repository below any
+        folder."""
+        parts, path = name.replace("\\", "/").split("/"), self.path.split("/")
+        return parts == self.name.split("/") or parts[-len(path) :] == path
 
     def __str__(self):
         size = "size unknown" if self.bytes is None else f"{self.bytes:,} bytes"

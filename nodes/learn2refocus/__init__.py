@@ -6,13 +6,14 @@ from comfy_api.latest import io
 from ...pipelines.image.checks import shown
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...weights.manifest import weight_files
-from ..host import NONE, RefocusModel, file_input, is_missing, path_of
+from ..host import NONE, RefocusModel, file_input, is_missing, listed, path_of
 from .models import SvdModels, load_models
 from .nodes import RefocusPositionSweep
 from .run import generate_stacks
 from .widgets import AUTOMATIC, RELEASED, stack_inputs
 
 NAME = "learn2refocus"
+UNET = weight_files(NAME)[0]
 PURPOSE = "a focal stack from one photo by Stable Video Diffusion"
 NODES = (RefocusPositionSweep,)
 NOTES = {
@@ -31,7 +32,7 @@ def loader_inputs() -> list:
         io.Vae.Input("vae", optional=True, tooltip="learn2refocus: that of ImageOnlyCheckpointLoader."),
         file_input(
             "refocus_unet",
-            "diffusion_models",
+            UNET.folder,
             "learn2refocus: the fine-tuned UNet, diffusion_pytorch_model.safetensors. SVD's own UNet in diffusers' "
             "format has the same names and shapes: it cannot be told apart and makes a video, not a focal stack.",
         ),
@@ -48,10 +49,10 @@ def options() -> dict[str, list]:
 
 
 def why_not(refocus_unet, *, tasks, **models) -> str | None:
-    get = next(map(str, weight_files(NAME)))
+    get = str(UNET)
     if refocus_unet == NONE:
         return f"learn2refocus needs its UNet, and none is chosen in refocus_unet: choose it, or get {get}."
-    if is_missing("diffusion_models", refocus_unet):
+    if is_missing(UNET.folder, listed(UNET.folder, refocus_unet, UNET)):
         return (
             f"refocus_unet is {shown(refocus_unet)}, but models/diffusion_models has no such file: choose one that is "
             f"there, or get {get}."
@@ -60,7 +61,7 @@ def why_not(refocus_unet, *, tasks, **models) -> str | None:
 
 
 def load(*, refocus_unet, clip_vision, vae) -> RefocusModel:
-    path = path_of("diffusion_models", refocus_unet)
+    path = path_of(UNET.folder, listed(UNET.folder, refocus_unet, UNET))
     assert path, "why_not refuses none"
     models = load_models(path, clip_vision, vae)
 

@@ -9,6 +9,8 @@ from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 
+import folder_paths  # noqa: E402
+
 from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
 from rackfocus.tests.nodes.conftest import XT  # noqa: E402
@@ -78,3 +80,30 @@ def test_missing_is_said_before_anything_runs(load):
         assert len(str(error.value)) <= 400
     with pytest.raises(RefocusError, match="none is chosen in refocus_unet"):
         check()
+
+
+OWN, LAID_OUT = "diffusion_pytorch_model.safetensors", "checkpoint-200000/unet/diffusion_pytorch_model.safetensors"
+
+
+@pytest.mark.parametrize("chosen", [OWN, LAID_OUT, f"learn2refocus/{LAID_OUT}", f"learn2refocus\\{LAID_OUT}"])
+@pytest.mark.parametrize("there", [OWN, LAID_OUT, f"any/folder/{LAID_OUT}"])
+def test_the_unet_is_found_under_its_own_name_and_in_its_repositorys_layout(
+    monkeypatch, tmp_path, clip_vision_and_vae, unets, chosen, there
+):
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).symlink_to(unets / "unet.safetensors")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusion_models", ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    given = {"engine": "learn2refocus", "refocus_unet": chosen, **clip_vision_and_vae}
+    LoadRefocusModel.check_lazy_status(**given)
+    assert LoadRefocusModel.execute(**given).args[0].engine == "learn2refocus"
+
+
+def test_another_file_of_that_name_is_not_taken_for_it(monkeypatch, tmp_path, unets):
+    """SVD's own UNet has the same name, names and shapes."""
+    (tmp_path / "svd" / "unet").mkdir(parents=True)
+    (tmp_path / "svd" / "unet" / OWN).symlink_to(unets / "unet.safetensors")
+    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusion_models", ([str(tmp_path)], {".safetensors"}))
+    monkeypatch.setattr(folder_paths, "filename_list_cache", {})
+    with pytest.raises(RefocusError, match="no such file"):
+        LoadRefocusModel.check_lazy_status(engine="learn2refocus", refocus_unet=OWN)

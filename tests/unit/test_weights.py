@@ -18,7 +18,7 @@ FIELDS = {"engine", "repository", "path", "folder", "url", "revision", "bytes", 
 
 def test_every_entry_is_whole_and_points_to_what_it_says():
     for file in json.loads(MANIFEST.read_text())["files"]:
-        assert file.keys() == FIELDS
+        assert file.keys() - {"place"} == FIELDS
         start = f"https://huggingface.co/{file['repository']}/resolve/{file['revision'] or 'main'}/"
         assert file["url"] == start + file["path"]
         assert file["bytes"] is None or file["bytes"] > 0
@@ -39,6 +39,26 @@ def test_what_is_known_and_what_is_not():
     assert known["bokehNet.safetensors"].bytes is known["bokehNet.safetensors"].sha256 is None
     unet = known["checkpoint-200000/unet/diffusion_pytorch_model.safetensors"]
     assert unet.licence is None and "licence unknown" in str(unet) and "size unknown" in str(unet)
+
+
+def test_the_unet_is_called_by_its_own_name_and_by_its_repositorys_layout():
+    """A page's download gives a file its plain name; a clone of the repository keeps the folders."""
+    (unet, _) = weight_files("learn2refocus")
+    assert unet.name == "diffusion_pytorch_model.safetensors"
+    (entry,) = model_entries([unet.name])
+    assert entry == {"name": unet.name, "url": unet.url, "directory": "diffusion_models"}
+    right = ["", "a/b/", "learn2refocus/", "learn2refocus\\"]
+    assert unet.is_called(unet.name) and all(unet.is_called(folder + unet.path) for folder in right)
+    assert unet.is_called(unet.path.replace("/", "\\"))
+    for other in ("svd/diffusion_pytorch_model.safetensors", "unet/" + unet.name, "x" + unet.path, "none", ""):
+        assert not unet.is_called(other)
+
+
+def test_revisions_are_those_that_a_source_shows():
+    pinned = {f.repository: f.revision for f in weight_files() if f.revision}
+    assert set(pinned) == {f.repository for f in weight_files()} - {"tedlasai/learn2refocus"}
+    for repository, revision in pinned.items():
+        assert {f.revision for f in weight_files() if f.repository == repository} <= {None, revision}
 
 
 def test_one_of_a_group_is_enough():
