@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..pipelines.optics import SHAPES, aperture_from_image, aperture_mask
-from .host import CATEGORY, Schema
+from .host import CATEGORY, Schema, within_limits
 
 
 class ApertureShapeMask(io.ComfyNode):
@@ -85,6 +85,7 @@ class ApertureShapeMask(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, shape, blades, roundness, rotation, squeeze, inner, offset, image=None) -> io.NodeOutput:
         if image is not None:
             mask = aperture_from_image(image, rotation=rotation, squeeze=squeeze)

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..pipelines.image import check_image
 from .engines import DEFAULT, inputs, need, noted
-from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema
+from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, within_limits
 
 
 class BokehSynthesize(io.ComfyNode):
@@ -45,6 +45,7 @@ class BokehSynthesize(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, image, defocus, model=None, aperture=None, background=None, **options) -> io.NodeOutput:
         bokeh = need(model, "bokeh")
         return io.NodeOutput(bokeh(check_image(image), defocus, aperture=aperture, background=background, **options))
@@ -89,6 +90,7 @@ class DeblurAiF(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, image, strength, model=None, defocus=None, aperture=None, **options) -> io.NodeOutput:
         image = check_image(image)
         sharp, blur = need(model, "deblur")(image, strength=strength, defocus=defocus, aperture=aperture, **options)

@@ -21,6 +21,8 @@ from copy import copy
 from importlib import import_module
 from typing import Any, Protocol
 
+from comfy_api.latest import io
+
 from ..pipelines.image.checks import RefocusError, shown
 from .host import RefocusModel
 
@@ -142,12 +144,12 @@ def foreign(engine: str, task: str) -> set[str]:
 
 def _merged(lists: Iterable[list]) -> list:
     """Inputs of all engines, each id once where it comes first, later ones last; what the engines say about one is said
-    in a row."""
+    in a row, and it has the widest limits of any."""
     found: dict[str, Any] = {}
     for i in (i for inputs in lists for i in inputs):
         first = found.setdefault(i.id, i)
         if i.tooltip not in first.tooltip:
-            found[i.id] = _noted(first, i.tooltip)
+            found[i.id] = _widened(_noted(first, i.tooltip), i)
     return sorted(found.values(), key=lambda i: LATER.index(i.id) + 1 if i.id in LATER else 0)
 
 
@@ -155,6 +157,14 @@ def _lazy(i):
     """The input, made only when it is asked for."""
     i = copy(i)
     i.lazy = True
+    return i
+
+
+def _widened(i, other):
+    """The input itself, now taking what either of the two takes."""
+    if isinstance(i, io.Int.Input | io.Float.Input) and isinstance(other, io.Int.Input | io.Float.Input):
+        i.min = None if i.min is None or other.min is None else min(i.min, other.min)
+        i.max = None if i.max is None or other.max is None else max(i.max, other.max)
     return i
 
 

@@ -1,8 +1,10 @@
 """What the nodes share of ComfyUI: schema, types, folders, device, progress, interruption."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import comfy.model_management as mm
@@ -11,7 +13,7 @@ import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pipelines.image import RefocusError
+from ..pipelines.image import RefocusError, check_choice, check_number, check_text, check_whole, shown
 from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 from ..weights.manifest import WeightFile
@@ -115,6 +117,38 @@ def path_of(folder: str, name: str) -> str | None:
 def Schema(**fields) -> io.Schema:
     """io.Schema without the fields that this host does not know yet. Of this name, for the registry's scanner."""
     return io.Schema(**schema_fields(fields))
+
+
+def within_limits(execute: Callable) -> Callable:
+    """An execute that gets only what its node's widgets could give: the host holds a widget to its limits and list, but
+    not what comes over a link instead. A whole number arrives as an int. Raises RefocusError that names the widget."""
+    names = execute.__code__.co_varnames[1 : execute.__code__.co_argcount]
+
+    @wraps(execute)
+    def checked(cls, *args, **values):
+        values = dict(zip(names, args, strict=False)) | values
+        for i in cls.GET_SCHEMA().inputs:
+            if i.id in values and not (i.optional and values[i.id] is None):
+                values[i.id] = _as_widget(i, values[i.id])
+        return execute(cls, **values)
+
+    return checked
+
+
+def _as_widget(i, value):
+    """The value of an input, as its widget would give it."""
+    if isinstance(i, io.Int.Input | io.Float.Input):
+        check = check_whole if isinstance(i, io.Int.Input) else check_number
+        return check(i.id, value, -math.inf if i.min is None else i.min, math.inf if i.max is None else i.max)
+    if isinstance(i, io.Combo.Input):
+        return check_choice(i.id, value, i.options)
+    if isinstance(i, io.String.Input):
+        return check_text(i.id, value)
+    if isinstance(i, io.Boolean.Input):
+        if not isinstance(value, int | float) or value not in (0, 1):
+            raise RefocusError(f"{i.id} is {shown(value)}, but on or off (true or false) is needed.")
+        return bool(value)
+    return value
 
 
 def device_for(work: str, rehearsal: Callable):

@@ -17,7 +17,16 @@ from ..pipelines.optics import (
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
-from .host import CATEGORY, DefocusMapType, Schema, depth_kind_input, point_inputs, progress_bar, strength_input
+from .host import (
+    CATEGORY,
+    DefocusMapType,
+    Schema,
+    depth_kind_input,
+    point_inputs,
+    progress_bar,
+    strength_input,
+    within_limits,
+)
 
 LENSES = ("artist", "camera")
 
@@ -166,6 +175,7 @@ class RefocusLens(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(
         cls,
         depth,
@@ -289,6 +299,7 @@ class RefocusRack(io.ComfyNode):
         return True
 
     @classmethod
+    @within_limits
     def execute(
         cls,
         depth,

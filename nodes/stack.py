@@ -6,7 +6,17 @@ from ..pipelines.image import check_image
 from ..pipelines.optical import FUSE_METHODS, fuse_stack, rehearsal
 from ..pipelines.optical.focal_stack import frame_at, sharpest_position
 from .engines import DEFAULT, ENGINES, inputs, need, noted
-from .host import CATEGORY, RefocusModelType, Schema, device_for, from_device, point_inputs, progress_bar, to_device
+from .host import (
+    CATEGORY,
+    RefocusModelType,
+    Schema,
+    device_for,
+    from_device,
+    point_inputs,
+    progress_bar,
+    to_device,
+    within_limits,
+)
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -43,6 +53,7 @@ class FocalStackGenerate(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, image, depth=None, model=None, aperture=None, **options) -> io.NodeOutput:
         stack = need(model, "stack")
         return io.NodeOutput(*stack(check_image(image), depth=depth, aperture=aperture, **options))
@@ -90,6 +101,7 @@ class SelectFocusFrame(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, stack, select_by, position, focus_x, focus_y, blend) -> io.NodeOutput:
         stack = check_image(stack, "stack")
         if select_by == "point":
@@ -146,6 +158,7 @@ class StackFuse(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, stack, method, first, last, align) -> io.NodeOutput:
         stack = check_image(stack, "stack")
         fused = fuse_stack(

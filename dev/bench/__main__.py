@@ -12,6 +12,7 @@ if __name__ == "__main__":  # a process that `stack` spawns imports this file ag
             "large": ("large", "memory and time of the lens blur on a large picture"),
             "all": ("all", "optical, genfocus and learn2refocus, one after the other"),
             "gaps": ("gaps", "seconds between two looks at Cancel, node by node"),
+            "fuzz": ("fuzz", "odd inputs to every node, function and file; what fails, and how to repeat it"),
             "mutate": ("mutate", "plant faults in a file and say which ones no test notices"),
         },
     )

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
 from ...pipelines.image.checks import check_image
-from ..host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, models_of
+from ..host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, models_of, within_limits
 from .prepare import prepare_bokeh, prepare_deblur
 from .widgets import tiling
 
@@ -74,6 +74,7 @@ class GenfocusConditioning(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(
         cls, model, image, task, prompt, guidance, tiling="auto", defocus=None, pre_deblurred=None, aperture=None
     ) -> io.NodeOutput:

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...pipelines.image.checks import check_image
 from ...pipelines.learn2refocus import GUIDANCE, POSITIONS, model_size, resize
 from ...pipelines.learn2refocus.finish import contact_sheet
-from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of, seed_input
+from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of, seed_input, within_limits
 from .run import run
 
 
@@ -62,6 +62,7 @@ class RefocusPositionSweep(io.ComfyNode):
         )
 
     @classmethod
+    @within_limits
     def execute(cls, model, image, steps, guidance, seed, max_megapixels, frame_width) -> io.NodeOutput:
         models = models_of(model, "learn2refocus")
         image = from_device(check_image(image))

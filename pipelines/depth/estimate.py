@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..image.checks import RefocusError, check_image
+from ..image.checks import RefocusError, check_choice, check_image, check_number
 from ..optics.depth import resize_depth, to_disparity
 from .load import MEANINGS, DepthModel
 
@@ -45,10 +45,8 @@ def estimate_depth(
     device: where model.net is; None is the image's. Raises RefocusError for another meaning or nearest_m, and where the
     network gives values that are not finite.
     """
-    if meaning not in ("auto", *MEANINGS):
-        raise RefocusError(f"the meaning is '{meaning}', but auto, {' or '.join(MEANINGS)} is needed.")
-    if not 0 <= nearest_m < float("inf"):
-        raise RefocusError(f"nearest_m is {nearest_m:g}, but 0 (stays relative) or a distance in metres is needed.")
+    check_choice("the meaning", meaning, ("auto", *MEANINGS))
+    check_number("nearest_m", nearest_m, 0, FARTHEST_M, why="0 stays relative, a distance is in metres")
     image = check_image(image)
     meaning = model.meaning if meaning == "auto" else meaning
     disparity = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)  # [B, H, W]
@@ -75,7 +73,8 @@ def _metres(disparity: Tensor) -> DepthEstimate:
 def _scaled(disparity: Tensor, nearest_m: float) -> DepthEstimate:
     """disparity / (largest * nearest_m): one factor for the whole batch; nearest_m 0 counts as 1."""
     largest = float(disparity.max())
-    factor = 1 / (largest * (nearest_m or 1.0)) if largest > 0 else 1.0
+    # As far as 32 bits count: a network that sees nothing near says next to nothing everywhere.
+    factor = 1 / max(largest * max(nearest_m or 1.0, NEAREST_M), 1e-30) if largest > 0 else 1.0
     disparity *= factor
     frames = "the frame" if len(disparity) == 1 else f"all {len(disparity)} frames"
     said = f"relative disparity, times {factor:.4g} for {frames}"

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError, size_of
+from ..image.checks import RefocusError, check_whole, size_of
 from .blocks import Condition
 from .tokens import TILE, by_tiles
 
@@ -18,6 +18,7 @@ Velocity = Callable[[Tensor, list[Condition], float], Tensor]
 # FLUX.1-dev's scheduler: base and largest count of tokens, and the shift mu at each.
 TOKENS = 256, 4096
 SHIFT = 0.5, 1.15
+MOST_STEPS, MOST_TOKENS = 10000, 1 << 20
 
 
 def time_shift(tokens: int) -> float:
@@ -27,6 +28,10 @@ def time_shift(tokens: int) -> float:
 
 def sigmas(steps: int, tokens: int) -> Tensor:
     """[steps + 1] float32 from 1 to 0: e^mu / (e^mu + 1/s - 1) for s in linspace(1, 1/steps, steps), then 0."""
+    steps, tokens = (
+        check_whole("steps", steps, 1, MOST_STEPS),
+        check_whole("the number of tokens", tokens, 1, MOST_TOKENS),
+    )
     line = torch.linspace(1, 1 / steps, steps, dtype=torch.float64)
     shift = math.exp(time_shift(tokens))
     return torch.cat([shift / (shift + 1 / line - 1), torch.zeros(1, dtype=torch.float64)]).float()

@@ -36,7 +36,7 @@ def check_image(image, name: str = "image") -> Tensor:
             f"{name} is a {type(image).__name__}, but an image batch [B, H, W, 3] is needed: "
             "connect the output of an image node (a latent must go through VAE Decode first)."
         )
-    image = _ordinary(image, name)
+    image = check_tensor(image, name)
     if image.ndim != 4 or image.shape[-1] not in (1, 3, 4):
         raise RefocusError(
             f"{name} has the shape {size_of(image)}, but an image batch [B, H, W, 3] is needed: "
@@ -56,7 +56,7 @@ def check_plane(plane, name: str) -> Tensor:
         raise RefocusError(
             f"{name} is a {type(plane).__name__}, but a map [B, H, W] is needed: connect a depth map or a mask."
         )
-    plane = _ordinary(plane, name)
+    plane = check_tensor(plane, name)
     if plane.ndim == 2:
         plane = plane[None]
     if plane.ndim == 4 and plane.shape[-1] in (1, 3, 4):
@@ -72,8 +72,9 @@ def check_plane(plane, name: str) -> Tensor:
     return _float(plane, name)
 
 
-def _ordinary(t: Tensor, name: str) -> Tensor:
-    """The tensor without its gradient; RefocusError where it does not hold one real number for each place."""
+def check_tensor(t: Tensor, name: str) -> Tensor:
+    """The tensor without its gradient; RefocusError where it does not hold one real number for each place, as sparse,
+    meta or complex ones do not."""
     kinds = {
         "sparse": t.layout is not torch.strided and not t.is_nested,
         "nested": t.is_nested,
@@ -114,8 +115,8 @@ def check_finite(t: Tensor, name: str, largest: float = math.inf) -> Tensor:
         )
     if largest < math.inf and float(ends.abs().max()) > largest:
         raise RefocusError(
-            f"{name} holds values up to {float(ends.abs().max()):g}, but at most {largest:g} is possible (a picture "
-            "runs from 0 to 1): check the node that makes it."
+            f"{name} holds values up to {float(ends.abs().max()):g}, but at most {largest:g} is possible: check "
+            "the node that makes it."
         )
     return t
 
@@ -155,23 +156,24 @@ def check_number(name: str, value, low: float = -math.inf, high: float = math.in
     """
     if _finite(value) and low <= value <= high:
         return value
-    if math.isfinite(low) and math.isfinite(high):
-        wanted = f"a number from {shown(low)} to {shown(high)} is"
-    elif math.isfinite(low):
-        wanted = f"{shown(low)} or more is"
-    else:
-        wanted = "a finite number is"
-    raise RefocusError(f"{name} is {shown(value)}, but {wanted} needed{why and f': {why}'}.")
+    raise _no_number(name, value, low, high, "number", why)
 
 
-def check_whole(name: str, value, low: int, high: int, *, why: str = "") -> int:
-    """The whole number as an int (3.0 counts as 3), from low to high; RefocusError for anything else."""
+def check_whole(name: str, value, low: float = -math.inf, high: float = math.inf, *, why: str = "") -> int:
+    """The whole number as an int (3.0 counts as 3), from low to high; otherwise as check_number."""
     if _finite(value) and low <= value <= high and value == int(value):
         return int(value)
-    raise RefocusError(
-        f"{name} is {shown(value)}, but a whole number from {shown(low)} to {shown(high)} is "
-        f"needed{why and f': {why}'}."
-    )
+    raise _no_number(name, value, low, high, "whole number", why)
+
+
+def _no_number(name: str, value, low: float, high: float, kind: str, why: str) -> RefocusError:
+    if math.isfinite(low) and math.isfinite(high):
+        wanted = f"a {kind} from {shown(low)} to {shown(high)} is"
+    elif math.isfinite(low):
+        wanted = f"{shown(low)} or more is" if kind == "number" else f"a {kind}, {shown(low)} or more, is"
+    else:
+        wanted = f"a finite {kind} is"
+    return RefocusError(f"{name} is {shown(value)}, but {wanted} needed{why and f': {why}'}.")
 
 
 def check_choice(name: str, value, choices: Iterable[str]) -> str:

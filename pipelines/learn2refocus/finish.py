@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..image.checks import check_choice, check_number, check_whole
 from ..image.filters import gaussian
 from .inputs import check_position, resize
 
@@ -20,6 +20,7 @@ ENOUGH_WIDE = 0.004 * ENOUGH  # and in the wide one, which averages over more th
 # A blur that leaves a share a of what is seen leaves about a^(frequency ratio squared) of what is taken.
 STEEP = 10
 
+WIDEST = 4096  # px of a frame on a contact sheet
 LINE = 2  # pixels of the white line round the photo's own frame on a contact sheet
 
 
@@ -32,10 +33,8 @@ def finish(
     detail: how much of the photo's fine detail goes where a frame is as sharp as the photo, 0..1; see transfer_detail.
     Raises RefocusError for another size or detail.
     """
-    if size not in FRAME_SIZES:
-        raise RefocusError(f"frame_size is '{size}', but one of {', '.join(FRAME_SIZES)} is needed.")
-    if not 0 <= detail <= 1:
-        raise RefocusError(f"detail is {detail:g}, but 0 (as generated) to 1 (all of the photo's) is needed.")
+    check_choice("frame_size", size, FRAME_SIZES)
+    check_number("detail", detail, 0, 1, why="0 is as generated, 1 all of the photo's")
     image = (resize(image, *frames.shape[1:3]) if size == "model" else image).to(frames)
     made = transfer_detail(frames, image, position, detail) if detail else resize(frames, *image.shape[1:3])
     if keep_input:
@@ -84,7 +83,7 @@ def contact_sheet(stacks: list[Tensor], width: int) -> Tensor:
 
     The frame at the photo's own position, number r of row r, has a white line round it.
     """
-    rows = []
+    width, rows = check_whole("the width of a frame", width, 1, WIDEST), []
     for r, stack in enumerate(stacks):
         small = resize(stack, max(1, round(stack.shape[1] * width / stack.shape[2])), width).clone()
         own = small[r]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..image.checks import check_number, check_whole
 from ..image.filters import shrink
 
 POSITIONS, NEAREST_M = 9, 0.05
@@ -24,21 +24,18 @@ FPS_ID, MOTION_BUCKET, NOISE_AUGMENTATION = 6, 0, 0.0  # FPS_ID is fps - 1, as S
 
 def check_position(position: int) -> int:
     """0..8 as it is, anything else raises RefocusError."""
-    if position not in range(POSITIONS):
-        raise RefocusError(
-            f"the input position is {position}, but a whole number from 0 (nearest, about 5 cm) to "
-            f"{POSITIONS - 1} (infinity) is needed."
-        )
-    return int(position)
+    return check_whole("the input position", position, 0, POSITIONS - 1, why="0 is at about 5 cm, 8 at infinity")
 
 
 def dioptres_at(position: float) -> float:
     """(1 - position / 8) / 0.05 m: position 0..8 -> focus in dioptres (1/m), 20 to 0."""
+    check_number("the input position", position, 0, POSITIONS - 1)
     return (1 - position / (POSITIONS - 1)) / NEAREST_M
 
 
 def position_at(dioptres: float) -> float:
     """8 (1 - 0.05 m * dioptres): focus in dioptres (1/m) -> position, a fraction in 0..8; nearer than 5 cm is 0."""
+    check_number("the focus", dioptres, why="in dioptres")
     return (POSITIONS - 1) * (1 - min(max(dioptres * NEAREST_M, 0.0), 1.0))
 
 
@@ -46,10 +43,9 @@ def model_size(height: int, width: int, megapixels: float = MEGAPIXELS) -> tuple
     """Size of a picture -> the size learn2refocus works at, (height, width).
 
     scale = min(1, sqrt(10^6 megapixels / (height width)));  side' = max(64, 64 floor(scale side / 64))
-    Raises RefocusError unless megapixels > 0.
+    Raises RefocusError unless 0 < megapixels <= 1000.
     """
-    if not megapixels > 0:
-        raise RefocusError(f"the largest size is {megapixels:g} megapixels, but more than 0 is needed.")
+    check_number("the largest size", megapixels, 1e-6, 1000, why="in megapixels, more than 0")
     scale = min(1.0, math.sqrt(megapixels * 1e6 / (height * width)))
     rounding = 1e-6  # a side that is 64 n up to rounding counts as 64 n
     height, width = (max(SIDE, int(side * scale + rounding) // SIDE * SIDE) for side in (height, width))

@@ -11,8 +11,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..image.checks import check_whole
 
+MOST_STEPS = 10000
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 700.0, 7.0
 
 # (x / sqrt(sigma^2 + 1), sigma) -> v
@@ -24,8 +25,7 @@ def sigmas(steps: int) -> Tensor:
 
     -> float32 [steps + 1], falling from 700 over 0.002 to 0. Raises RefocusError for fewer than 1 step.
     """
-    if steps < 1:
-        raise RefocusError(f"{steps} steps were asked for, but at least 1 is needed.")
+    steps = check_whole("steps", steps, 1, MOST_STEPS)
     ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     high, low = SIGMA_MAX ** (1 / RHO), SIGMA_MIN ** (1 / RHO)
     return torch.cat([(high + ramp * (low - high)) ** RHO, ramp.new_zeros(1)]).float()

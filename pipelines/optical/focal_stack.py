@@ -4,17 +4,29 @@ Convention: a stack [N, H, W, 3] runs from the nearest to the farthest focus; fr
 so 0 is the nearest and 1 the farthest.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_image, check_plane, match_batch
+from ..image.checks import (
+    RefocusError,
+    check_finite,
+    check_image,
+    check_number,
+    check_plane,
+    check_whole,
+    match_batch,
+    shown,
+)
 from ..optics.focus import pixel_at
 from ..optics.lens import defocus_from_disparity
 from .bokeh.render import render_bokeh
 
 # A point is judged by the detail about it; this part of the picture's width holds some on most subjects.
 SHARPNESS_WINDOW = 0.03
+MOST_FRAMES = 1000
 
 
 def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> list[float]:
@@ -23,8 +35,9 @@ def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> li
     disparity [1, H, W]; the `robust` share of pixels at either end is left out as depth noise. Raises RefocusError
     for fewer than 2 frames.
     """
-    if count < 2:
-        raise RefocusError(f"a focal stack of {count} frames was asked for, but at least 2 are needed.")
+    count = check_whole("the number of frames of a focal stack", count, 2, MOST_FRAMES)
+    check_number("robust", robust, 0, 0.499)
+    disparity = check_finite(check_plane(disparity, "disparity"), "disparity")
     v = disparity.reshape(-1).sort().values
     k = int(robust * (len(v) - 1))
     return torch.linspace(float(v[-1 - k]), float(v[k]), count).tolist()
@@ -42,6 +55,8 @@ def render_stack(
     if image.shape[0] != 1:
         raise RefocusError(f"{image.shape[0]} images were given, but a focal stack is made from 1: pick one frame.")
     d = match_batch(check_plane(disparity, "disparity"), 1, "disparity").to(image.device)
+    if isinstance(focus_disparities, str) or not isinstance(focus_disparities, Iterable):
+        raise RefocusError(f"the focal planes are {shown(focus_disparities)}, but a list of disparities is needed.")
     planes = list(focus_disparities)
     if not planes:
         raise RefocusError("no focal plane was given, but at least one focus disparity is needed.")
@@ -64,8 +79,7 @@ def frame_at(stack: Tensor, position: float, *, blend: bool = True) -> tuple[Ten
     Raises RefocusError for a position outside 0..1.
     """
     stack = check_image(stack, "stack")
-    if not 0 <= position <= 1:
-        raise RefocusError(f"the position is {position:g}, but 0 (nearest) to 1 (farthest) is needed.")
+    check_number("the position", position, 0, 1, why="0 is the nearest, 1 the farthest")
     n = stack.shape[0]
     at = position * (n - 1)
     low, index = int(at), int(at + 0.5)

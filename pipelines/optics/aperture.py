@@ -12,11 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_plane
+from ..image.checks import RefocusError, check_choice, check_finite, check_number, check_plane, check_whole
 from ..image.progress import look
 
 SHAPES = ("iris", "ring", "heart", "star", "cats_eye")
 _SUPERSAMPLE = 4
+# Anamorphic lenses squeeze by 2 at most; beyond these the opening is a line.
+SQUEEZE = 0.01, 100.0
+LARGEST_MASK = 2048  # px a side
+LARGEST_KERNEL = 4096  # px of blur radius: the image of a point then takes 270 MB, and making it five times as much
+MOST_POINTS = 4096
 
 
 def aperture_mask(
@@ -36,19 +41,18 @@ def aperture_mask(
     the light through: the soap-bubble disc of an over-corrected lens; inner 1 with nothing inside), "heart", "star"
     (`blades` points, 5 if 0, valleys at radius `inner`), "cats_eye" (the opening cut by a second circle shifted
     by `offset` radii, as at the edge of a vignetted field).
-    blades 0 or >= 3; roundness 0 (straight blades) .. 1 (circle); rotation in degrees, counter-clockwise as seen
-    from the front, 0 puts the first corner at the right; squeeze > 0: 2 = twice as tall as wide.
+    blades 0 or 3 to 64; roundness 0 (straight blades) .. 1 (circle); rotation in degrees, counter-clockwise as seen
+    from the front, 0 puts the first corner at the right; squeeze 0.01 to 100: 2 = twice as tall as wide.
+    size: up to 2048. Raises RefocusError on wrong input.
     """
-    if shape not in SHAPES:
-        raise RefocusError(f"the aperture shape is '{shape}', but one of {', '.join(SHAPES)} is needed.")
-    if blades not in (0, *range(3, 65)):
-        raise RefocusError(f"the aperture has {blades} blades, but 0 (a circle) or 3 to 64 are needed.")
-    if not 0 <= roundness <= 1 or not 0 <= inner <= 1 or not 0 <= offset <= 1:
-        raise RefocusError(f"roundness {roundness:g}, inner {inner:g} and offset {offset:g} must each be from 0 to 1.")
-    if not squeeze > 0:
-        raise RefocusError(
-            f"squeeze is {squeeze:g}, but a number above 0 is needed: 1 is round, 2 twice as tall as wide."
-        )
+    check_choice("the aperture shape", shape, SHAPES)
+    blades = check_whole("blades", blades, 0, 64, why="0 is a circle")
+    if blades in (1, 2):
+        raise RefocusError(f"blades is {blades}, but 0 (a circle) or 3 to 64 are needed.")
+    for name, value in (("roundness", roundness), ("inner", inner), ("offset", offset)):
+        check_number(name, value, 0, 1)
+    _check_view(rotation, squeeze)
+    size = check_whole("the aperture's size", size, 1, LARGEST_MASK)
     n = size * _SUPERSAMPLE
     c = (torch.arange(n, dtype=torch.float32) + 0.5) / n * 2 - 1
     y, x = torch.meshgrid(-c, c, indexing="ij")  # y up, as one draws
@@ -57,6 +61,11 @@ def aperture_mask(
     x, y = x * math.cos(t) + y * math.sin(t), y * math.cos(t) - x * math.sin(t)
     open_ = _SHAPE[shape](x, y, blades, roundness, inner, offset)
     return F.avg_pool2d(open_.float()[None], _SUPERSAMPLE)
+
+
+def _check_view(rotation: float, squeeze: float) -> None:
+    check_number("rotation", rotation, why="it is in degrees")
+    check_number("squeeze", squeeze, *SQUEEZE, why="1 is round, 2 twice as tall as wide")
 
 
 def _iris(x, y, blades, roundness, inner, offset):
@@ -99,8 +108,13 @@ _SHAPE = {"iris": _iris, "ring": _ring, "heart": _heart, "star": _star, "cats_ey
 
 
 def aperture_from_image(image: Tensor, *, rotation: float = 0.0, squeeze: float = 1.0, size: int = 256) -> Tensor:
-    """Any picture or mask -> aperture [1, size, size]: its brightness, fitted into the square with black around it."""
-    m = check_plane(image, "aperture image")[:1].clamp(0, 1)
+    """Any picture or mask -> aperture [1, size, size]: its brightness, fitted into the square with black around it.
+
+    rotation, squeeze and size as in aperture_mask. Raises RefocusError on wrong input.
+    """
+    _check_view(rotation, squeeze)
+    size = check_whole("the aperture's size", size, 1, LARGEST_MASK)
+    m = _checked(image, "aperture image")
     h, w = m.shape[-2:]
     side = max(h, w)
     m = F.pad(m, ((side - w) // 2, side - w - (side - w) // 2, (side - h) // 2, side - h - (side - h) // 2))
@@ -116,24 +130,35 @@ def aperture_from_image(image: Tensor, *, rotation: float = 0.0, squeeze: float 
 
 def check_aperture(aperture: Tensor | None) -> Tensor:
     """None (a circle) or a mask -> [1, S, S] in 0..1 with some light passing."""
-    if aperture is None:
-        return aperture_mask()
-    m = check_plane(aperture, "aperture")[:1].clamp(0, 1)
-    h, w = m.shape[-2:]
-    if h != w:
-        m = aperture_from_image(m, size=max(h, w))
+    m = _square(aperture)
     if not m.max() > 0:
         raise RefocusError("the aperture is all black, so no light passes: paint some of it white.")
     return m
 
 
-def aperture_points(aperture: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _square(aperture: Tensor | None) -> Tensor:
+    """None (a circle) or a mask -> [1, S, S] in 0..1."""
+    if aperture is None:
+        return aperture_mask()
+    m = _checked(aperture, "aperture")
+    h, w = m.shape[-2:]
+    return m if h == w else aperture_from_image(m, size=min(max(h, w), LARGEST_MASK))
+
+
+def _checked(mask: Tensor, name: str) -> Tensor:
+    """A mask, or the first of several -> [1, H, W] in 0..1."""
+    return check_finite(check_plane(mask, name)[:1], name).clamp(0, 1)
+
+
+def aperture_points(aperture: Tensor | None, count: int) -> tuple[Tensor, Tensor]:
     """Aperture [1, S, S] -> points [n, 2] (x right, y down in the picture, behind the focal plane) and weights [n].
 
     Weighted Lloyd relaxation (centroidal Voronoi cells over the open part), started from a golden-angle spiral:
     deterministic, evenly spread over any shape, and each cell's light is its weight. Weights sum to 1. Computed on the
-    CPU, so that every device sees the same picture.
+    CPU, so that every device sees the same picture. count: up to 4096. Raises RefocusError on wrong input.
     """
+    aperture = check_aperture(aperture)
+    count = check_whole("the number of aperture points", count, 1, MOST_POINTS)
     grid, light = _open_grid(aperture)
     i = torch.arange(count) + 0.5
     start = (i / count * (len(grid) - 1)).long()
@@ -168,18 +193,29 @@ def _open_grid(aperture: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x[at], y[at]], -1), m[at]
 
 
-def aperture_kernel(aperture: Tensor, radius: float) -> Tensor:
-    """The image [K, K] of a point behind the focal plane at this blur radius in pixels (> 0); sums to 1."""
-    half = math.ceil(radius + 0.5)
+def aperture_kernel(aperture: Tensor | None, radius: float, reach: int | None = None) -> Tensor:
+    """The image [K, K] of a point behind the focal plane at this blur radius in pixels (> 0); sums to 1.
+
+    reach: pixels from the centre beyond which the image is not looked at; what is left of a larger one is its middle,
+    K = 2 reach + 1, which then sums to less. Without it the radius is LARGEST_KERNEL at most. Raises RefocusError on
+    wrong input.
+    """
+    aperture = _square(aperture)
+    most = LARGEST_KERNEL if reach is None else 1e9
+    check_number("the blur radius", radius, 1e-9, most, why="in pixels, the aperture's image has twice that a side")
+    whole = math.ceil(radius + 0.5)
+    half = whole if reach is None else min(whole, max(1, reach))
     k = 2 * half + 1
     ss = max(1, min(16, math.ceil(24 / max(radius, 0.5))))
     c = ((torch.arange(k * ss, device=aperture.device) + 0.5) / ss - k / 2) / radius
     y, x = torch.meshgrid(c, c, indexing="ij")
     # Where the kernel is coarser than the mask, average the mask first: bilinear lookups alone would alias.
     step = aperture.shape[-1] / 2 / (radius * ss)
-    m = F.avg_pool2d(aperture[None].float(), int(step)) if step >= 2 else aperture[None].float()
+    m = F.avg_pool2d(aperture[None], min(int(step), aperture.shape[-1])) if step >= 2 else aperture[None]
     s = F.grid_sample(m.flip(-1), torch.stack([x, y], -1)[None], mode="bilinear", align_corners=False)
     out = F.avg_pool2d(s, ss)[0, 0]
+    if half < whole:
+        return out / (aperture.mean() * 4 * radius**2)  # the sum of the whole image, which is large
     total = out.sum()
     if not total > 0:
         out[half, half] = total = torch.ones_like(total)

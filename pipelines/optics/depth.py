@@ -4,11 +4,13 @@ Convention: disparity [B, H, W] is larger where things are nearer; 1/m for the m
 white. Distances are in metres along the optical axis.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_plane
+from ..image.checks import RefocusError, check_choice, check_number, check_plane
 from ..image.progress import bands, by_pieces, look
 
 DEPTH_KINDS = ("auto", "disparity", "inverted", "metres", "inverse_metres")
@@ -17,6 +19,10 @@ METRIC_KINDS = ("metres", "inverse_metres")
 
 # An inverted map does not say how far its black is. One to ten is the span of a room seen from its door.
 INVERTED_NEAR_OVER_FAR = 0.1
+# Disparities beyond this are no scene's (a nanometre from the lens), and their squares would overflow.
+LARGEST_DISPARITY = 1e9
+# Metres between which a scene may run, and by how much its far end must exceed its near one.
+NEAREST, FARTHEST, LEAST_RATIO = 1e-6, 1e9, 1 + 1e-6
 
 
 def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = INVERTED_NEAR_OVER_FAR) -> Tensor:
@@ -31,10 +37,10 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
                         result near_over_far / z, so 1 at white
       "auto"            metres if anything exceeds 1, else disparity
     No frame is normalised by its own minimum or maximum: one outlier would change the blur everywhere and a clip
-    would pump. Raises RefocusError on NaN or an unknown kind.
+    would pump. Raises RefocusError on NaN, an unknown kind, or values that no disparity has.
     """
-    if kind not in DEPTH_KINDS:
-        raise RefocusError(f"depth_kind is '{kind}', but one of {', '.join(DEPTH_KINDS)} is needed.")
+    check_choice("depth_kind", kind, DEPTH_KINDS)
+    check_number("near_over_far", near_over_far, NEAREST / FARTHEST, 1)
     d = check_plane(depth, "depth")
     holes = sum(int(d[at].isnan().sum()) for at in bands(d))
     if holes:
@@ -42,10 +48,11 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
             f"depth holds {holes} values that are NaN, but numbers are needed: fill the holes of the depth map first."
         )
     kind = resolve_kind(d, kind)
-    if kind != "metres" and any(d[at].isinf().any() for at in bands(d)):
+    largest = 0.0 if kind == "metres" else max(float(d[at].abs().max()) for at in bands(d))
+    if largest > LARGEST_DISPARITY:
         raise RefocusError(
-            "depth holds infinite values, which only metres can mean: choose depth_kind metres or "
-            "fill the holes of the depth map."
+            f"depth holds {'infinite values' if largest == math.inf else f'values up to {largest:g}'}, which only "
+            "metres can mean: choose depth_kind metres or fill the holes of the depth map."
         )
     if kind not in ("metres", "inverted"):
         return d
@@ -58,7 +65,8 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
 def _inverse(d: Tensor) -> Tensor:
     """Metres -> 1/metres, 0 where there is no surface."""
     solid = (d > 0) & d.isfinite()
-    return torch.where(solid, 1 / torch.where(solid, d, torch.ones_like(d)), torch.zeros_like(d))
+    near = torch.where(solid, d, torch.ones_like(d)).clamp(min=1 / LARGEST_DISPARITY)
+    return torch.where(solid, 1 / near, torch.zeros_like(d))
 
 
 def _linear_in_depth(d: Tensor, near_over_far: float) -> Tensor:
@@ -118,24 +126,28 @@ def metric_to_relative(disparity, kind: str, near_m: float, far_m: float):
     "inverted" is as to_disparity gives it with near_over_far = near_m / far_m. Raises RefocusError unless
     0 < near_m < far_m.
     """
-    if kind in METRIC_KINDS:
+    if not isinstance(disparity, Tensor):
+        check_number("the disparity", disparity)
+    if check_choice("depth_kind", kind, DEPTH_KINDS) in METRIC_KINDS:
         return disparity
     check_scene(near_m, far_m)
     return disparity * near_m if kind == "inverted" else (disparity - 1 / far_m) / (1 / near_m - 1 / far_m)
 
 
 def check_scene(near_m: float, far_m: float):
-    """RefocusError unless 0 < near_m < far_m."""
-    if not 0 < near_m < far_m:
+    """RefocusError unless 0 < near_m < far_m, in numbers that a scene may have."""
+    check_number("the near distance", near_m, why="in metres")
+    check_number("the far distance", far_m, why="in metres")
+    if not NEAREST <= near_m * LEAST_RATIO <= far_m <= FARTHEST:
         raise RefocusError(
             f"the scene runs from {near_m:g} m to {far_m:g} m, but the near distance must be above 0 "
-            "and under the far one."
+            f"and under the far one, and that {FARTHEST:g} m at most."
         )
 
 
 def resolve_kind(depth: Tensor, kind: str) -> str:
     """ "auto" -> "metres" or "disparity" by the rule of to_disparity; any other kind as it is."""
-    if kind != "auto":
+    if check_choice("depth_kind", kind, DEPTH_KINDS) != "auto":
         return kind
     d = check_plane(depth, "depth")
     return "metres" if any((d[at].isinf() | (d[at] > 1 + 1e-4)).any() for at in bands(d)) else "disparity"

@@ -9,10 +9,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_image, check_plane, match_batch
+from ..image.checks import (
+    RefocusError,
+    check_choice,
+    check_finite,
+    check_image,
+    check_number,
+    check_plane,
+    check_whole,
+    match_batch,
+    shown,
+    size_of,
+)
 from ..image.progress import by_pieces, look
-from .depth import METRIC_KINDS, metric_to_relative, relative_to_metric, resize_depth, resolve_kind, to_disparity
-from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
+from .depth import (
+    FARTHEST,
+    METRIC_KINDS,
+    NEAREST,
+    metric_to_relative,
+    relative_to_metric,
+    resize_depth,
+    resolve_kind,
+    to_disparity,
+)
+from .lens import STRONGEST, Camera, DefocusMap, defocus_from_disparity, from_1000
 
 FOCUS_BY = ("point", "mask", "distance", "automatic")
 # A single depth pixel is noise; a window of this part of the width is what a finger points at.
@@ -22,25 +42,29 @@ POINT_WINDOW = 0.01
 def pixel_at(x: float, y: float, height: int, width: int) -> tuple[int, int]:
     """Point in 0..1 of the picture -> (column, row) of the pixel under it. RefocusError for a point outside."""
     for name, v in (("x", x), ("y", y)):
-        if not 0 <= v <= 1:
-            raise RefocusError(
-                f"the focus point's {name} is {v:g}, but 0 to 1 is needed (0 = left or top, 1 = right "
-                "or bottom): the point lies outside the picture."
-            )
+        where = "0 is left or top, 1 right or bottom; the point lies outside the picture"
+        check_number(f"the focus point's {name}", v, 0, 1, why=where)
     return min(int(x * width), width - 1), min(int(y * height), height - 1)
 
 
 def focus_at_point(disparity: Tensor, x: float, y: float) -> Tensor:
     """[B, H, W], x and y in 0..1 of the picture -> [B] disparity: median of a small window about the point."""
+    disparity = check_plane(disparity, "disparity")
     b, h, w = disparity.shape
     cx, cy = pixel_at(x, y, h, w)
     r = int(POINT_WINDOW * w / 2)
     win = disparity[:, max(0, cy - r) : cy + r + 1, max(0, cx - r) : cx + r + 1]
-    return win.reshape(b, -1).median(dim=1).values
+    return check_finite(win.reshape(b, -1).median(dim=1).values, "disparity")
 
 
 def focus_at_mask(disparity: Tensor, mask: Tensor) -> Tensor:
     """[B, H, W] and a mask of the same shape (white = the subject) -> [B] median disparity under the mask."""
+    disparity, mask = check_plane(disparity, "disparity"), check_plane(mask, "the focus mask")
+    if mask.shape != disparity.shape:
+        raise RefocusError(
+            f"the focus mask is {size_of(mask)} and the disparity {size_of(disparity)}, but both must have one size: "
+            "scale one to the other."
+        )
     out = []
     for d, m in zip(disparity, mask, strict=True):
         look()
@@ -52,14 +76,14 @@ def focus_at_mask(disparity: Tensor, mask: Tensor) -> Tensor:
             )
         look()
         out.append(inside.median())
-    return torch.stack(out)
+    return check_finite(torch.stack(out), "disparity")
 
 
 def focus_at_distance(metres: float, batch: int) -> Tensor:
     """Distance in metres -> [batch] disparity in 1/m; infinity is 0."""
-    if not metres > 0:
-        raise RefocusError(f"the focus distance is {metres} m, but more than 0 is needed.")
-    return torch.full((batch,), 1 / metres)
+    if not (isinstance(metres, float) and metres == float("inf")):
+        check_number("the focus distance", metres, NEAREST, FARTHEST, why="metres, more than 0")
+    return torch.full((check_whole("the number of maps", batch, 1, 1 << 20),), 1 / metres)
 
 
 def focus_automatic(disparity: Tensor) -> Tensor:
@@ -67,13 +91,14 @@ def focus_automatic(disparity: Tensor) -> Tensor:
 
     80th percentile of disparity over the central third of the width and height.
     """
+    disparity = check_plane(disparity, "disparity")
     h, w = disparity.shape[1:]
     out = []
     for d in disparity:
         look()
         middle = d[h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(-1).cpu()  # not every device has kthvalue
-        out.append(middle.kthvalue(round(0.8 * len(middle))).values)
-    return torch.stack(out).to(disparity.device)
+        out.append(middle.kthvalue(max(1, round(0.8 * len(middle)))).values)
+    return check_finite(torch.stack(out), "disparity").to(disparity.device)
 
 
 @dataclass(frozen=True)
@@ -138,6 +163,10 @@ def focus_lens(
 
     The other keywords are those of defocus_from_disparity. Raises RefocusError on wrong input.
     """
+    check_choice("focus_by", by, FOCUS_BY)
+    check_number("strength", strength, 0, STRONGEST, why="0 means no blur")
+    if not isinstance(camera, Camera | None):
+        raise RefocusError(f"camera is {shown(camera)}, but a Camera is needed, or None for a strength.")
     kind = resolve_kind(depth, kind)
     if camera and kind not in METRIC_KINDS:
         disparity, kind = relative_to_metric(depth, kind, near_m, far_m), "inverse_metres"
@@ -173,13 +202,13 @@ def focus_lens(
 def _focus(disparity, kind, by, point, mask, metres, near_m, far_m) -> Tensor:
     """[B, H, W] -> [B]: the focus that focus_lens's keywords choose."""
     if by == "point":
+        if not isinstance(point, tuple | list) or len(point) != 2:
+            raise RefocusError(f"the focus point is {shown(point)}, but two numbers from 0 to 1 are needed: x and y.")
         return focus_at_point(disparity, *point)
     if by == "automatic":
         return focus_automatic(disparity)
     if by == "distance":
         return metric_to_relative(focus_at_distance(metres, disparity.shape[0]), kind, near_m, far_m)
-    if by != "mask":
-        raise RefocusError(f"focus_by is '{by}', but one of {', '.join(FOCUS_BY)} is needed.")
     if mask is None:
         raise RefocusError(
             "focus_by is mask, but no focus_mask is connected: connect a mask that is white on the "

@@ -13,11 +13,30 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..image.checks import RefocusError, check_plane
+from ..image.checks import (
+    RefocusError,
+    check_choice,
+    check_number,
+    check_plane,
+    check_tensor,
+    check_text,
+    check_whole,
+    cut,
+    shown,
+)
 from ..image.progress import Counter, look
-from .depth import check_scene, metric_to_relative, resize_depth, resolve_kind, to_disparity
+from .depth import (
+    DEPTH_KINDS,
+    FARTHEST,
+    NEAREST,
+    check_scene,
+    metric_to_relative,
+    resize_depth,
+    resolve_kind,
+    to_disparity,
+)
 from .focus import focus_at_point
-from .lens import DefocusMap, defocus_from_disparity, from_1000
+from .lens import STRONGEST, DefocusMap, defocus_from_disparity, from_1000
 
 MAX_FRAMES = 9999
 # How the way between two keyframes is spread over time: 0..1 -> 0..1.
@@ -35,6 +54,7 @@ _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+))"
 _LINE = re.compile(rf"(\d+):(?:{_NUMBER},{_NUMBER}|{_NUMBER}m)(?:,?strength={_NUMBER})?", re.ASCII)
 # A message is one sentence, however long the text: enough of it to find the line by.
 SHOWN_CHARACTERS, SHOWN_LINES = 30, 3
+MOST_STRENGTH = 1e6  # of a keyframe; the widget goes to 2000
 
 
 @dataclass(frozen=True)
@@ -59,7 +79,7 @@ def parse_keyframes(text: str) -> list[Keyframe]:
     """
     found: dict[int, Keyframe] = {}
     wrong = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(check_text("keyframes", text).splitlines(), 1):
         for part in filter(None, map(str.strip, line.partition("#")[0].split(";"))):
             try:
                 key = _read(part)
@@ -67,7 +87,7 @@ def parse_keyframes(text: str) -> list[Keyframe]:
                     raise ValueError(f"frame {key.frame} again")
                 found[key.frame] = key
             except ValueError as why:
-                short = part if len(part) <= SHOWN_CHARACTERS else part[: SHOWN_CHARACTERS - 3] + "..."
+                short = cut(part, SHOWN_CHARACTERS)
                 wrong.append(f"line {number} reads '{short}'" + (f" ({why})" if str(why) else ""))
     if wrong:
         more = f" and {len(wrong) - SHOWN_LINES} more" if len(wrong) > SHOWN_LINES else ""
@@ -83,18 +103,23 @@ def _read(part: str) -> Keyframe:
     if not match:
         raise ValueError
     frame, x, y, metres, strength = match.groups()
+    if len(frame.lstrip("0")) > 9:  # rack_focus says how many there may be
+        raise ValueError("too late a frame")
+    number = int(frame.lstrip("0") or "0")
     if metres is None:
-        key = Keyframe(int(frame), point=(float(x), float(y)))
+        key = Keyframe(number, point=(float(x), float(y)))
         if not all(0 <= v <= 1 for v in (float(x), float(y))):
             raise ValueError("outside the picture")
     else:
-        key = Keyframe(int(frame), metres=float(metres))
-        if not float(metres) > 0:
+        key = Keyframe(number, metres=float(metres))
+        if not float(metres) >= NEAREST:
             raise ValueError("a distance must be above 0")
+        if float(metres) > FARTHEST:
+            raise ValueError("too far")
     if strength is None:
         return key
-    if not float(strength) >= 0:
-        raise ValueError("strength must be 0 or more")
+    if not 0 <= float(strength) <= MOST_STRENGTH:
+        raise ValueError(f"strength must be 0 or more, up to {MOST_STRENGTH:g}")
     return replace(key, strength=float(strength))
 
 
@@ -119,8 +144,7 @@ def curve(keys: Sequence[tuple[int, float]], frames: int, easing: str = "linear"
 
     At a keyframe's own frame the value is exactly the keyframe's. Raises RefocusError on an unknown easing.
     """
-    if easing not in EASINGS:
-        raise RefocusError(f"easing is '{easing}', but one of {', '.join(EASINGS)} is needed.")
+    check_choice("easing", easing, EASINGS)
     out, k = [], -1
     for frame in range(frames):
         while k + 1 < len(keys) and keys[k + 1][0] <= frame:
@@ -165,6 +189,9 @@ def rack_focus(
     than the window about its point. Holds N maps of float32 beside its input, and one more for a still. Raises
     RefocusError on wrong input.
     """
+    check_number("strength", strength, 0, STRONGEST, why="0 means no blur")
+    frames = check_whole("frames", frames, 0, MAX_FRAMES, why="0 goes to the last keyframe")
+    _check_keyframes(keyframes)
     maps = _maps(depth)
     count = _count(maps.shape[0], clip, frames, keyframes)
     with Counter(progress, len(maps) + count) as counter:
@@ -220,15 +247,31 @@ def _disparities(
 
 def _kind(maps: Tensor, kind: str) -> str:
     """ "auto" resolved once for the whole clip: what a map holds cannot change from frame to frame."""
-    if kind != "auto":
+    if check_choice("depth_kind", kind, DEPTH_KINDS) != "auto":
         return kind
     return "metres" if any(resolve_kind(one[None], kind) == "metres" for one in maps) else "disparity"
 
 
+def _check_keyframes(keyframes: Sequence[Keyframe]) -> None:
+    """RefocusError unless they are keyframes, at least one, of rising frames and finite numbers."""
+    if not isinstance(keyframes, Sequence) or not keyframes or not all(isinstance(k, Keyframe) for k in keyframes):
+        raise RefocusError(f"keyframes is {shown(keyframes)}, but a list of at least one Keyframe is needed.")
+    last = -1
+    for key in keyframes:
+        last = check_whole("a keyframe's frame", key.frame, last + 1, 10**9, why="frames rise from one to the next")
+        where = f"of the keyframe at frame {last}"
+        if key.metres is not None:
+            check_number(f"the distance {where}", key.metres, NEAREST, FARTHEST, why="in metres")
+        if key.strength is not None:
+            check_number(f"the strength {where}", key.strength, 0, STRONGEST)
+
+
 def _maps(depth) -> Tensor:
     """The depth with a batch axis, its form checked."""
-    maps = depth[None] if isinstance(depth, Tensor) and depth.ndim == 2 else depth
-    check_plane(maps[:1] if isinstance(maps, Tensor) else maps, "depth")
+    if not isinstance(depth, Tensor) or depth.ndim not in (2, 3, 4):
+        return check_plane(depth, "depth")  # which says what is wrong with it
+    maps = check_tensor(depth[None] if depth.ndim == 2 else depth, "depth")
+    check_plane(maps[:1], "depth")
     return maps
 
 

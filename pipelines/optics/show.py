@@ -6,9 +6,10 @@ Convention: colours are sRGB (red, green, blue) in 0..1; a point (x, y) is in 0.
 import torch
 from torch import Tensor
 
+from ..image.checks import RefocusError, check_image, match_batch, size_of
 from ..image.progress import bands
 from .focus import pixel_at
-from .lens import DefocusMap
+from .lens import DefocusMap, check_defocus
 
 NEAR, IN_FOCUS, FAR = (0.20, 0.45, 1.0), (0.25, 1.0, 0.35), (1.0, 0.35, 0.20)
 # A circle of confusion within one pixel cannot be told from a point.
@@ -17,6 +18,7 @@ SHARP_RADIUS = 0.5
 
 def zones(defocus: DefocusMap) -> tuple[Tensor, Tensor, Tensor]:
     """(near, in focus, far) masks [B, H, W] of 0 and 1, which add up to 1."""
+    defocus = check_defocus(defocus)
     near, sharp, far = (torch.empty_like(defocus.radius) for _ in range(3))
     for at in bands(near):
         near[at], sharp[at], far[at] = _zones(defocus.radius[at])
@@ -31,10 +33,18 @@ def _zones(r: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def show_focus(image: Tensor, defocus: DefocusMap, point: tuple[float, float] | None = None) -> Tensor:
     """image [B, H, W, 3] tinted blue in front of the focal plane, green in focus, red behind.
 
-    A white cross with a black rim marks the point, or else the map's own focus point if it has one.
+    A white cross with a black rim marks the point, or else the map's own focus point if it has one. Raises
+    RefocusError where the sizes differ.
     """
+    image, defocus = check_image(image), check_defocus(defocus)
+    b, h, w = defocus.radius.shape
+    if image.shape[1:3] != (h, w):
+        raise RefocusError(
+            f"the image is {size_of(image[0, ..., 0])} and the defocus map {h} x {w}, but both must have one size."
+        )
+    image = match_batch(image, max(b, len(image)), "image", "the defocus map")
     out = torch.empty_like(image, memory_format=torch.contiguous_format)
-    radius = defocus.radius.to(image.device).expand(image.shape[:3])
+    radius = match_batch(defocus.radius.to(image.device), len(image), "the defocus map")
     for at in bands(image):
         out[at] = _tinted(image[at], radius[at])
     point = point or defocus.focus_point
@@ -55,6 +65,7 @@ def _tinted(image: Tensor, radius: Tensor) -> Tensor:
 
 def show_defocus(defocus: DefocusMap) -> Tensor:
     """[B, H, W, 3]: black in focus, brighter blue in front, brighter red behind; white-hot at the map's largest."""
+    defocus = check_defocus(defocus)
     radius, top = defocus.radius, max(defocus.max_radius, 1e-6)
     near, far = (torch.tensor(c, device=radius.device) for c in (NEAR, FAR))
     out = radius.new_empty(*radius.shape, 3)

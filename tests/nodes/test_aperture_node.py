@@ -33,7 +33,7 @@ def test_a_picture_takes_the_place_of_the_shape_but_turns_and_squeezes_as_well()
 
 
 def test_two_blades_are_one_sentence():
-    with pytest.raises(RefocusError, match="2 blades"):
+    with pytest.raises(RefocusError, match="blades is 2"):
         draw(blades=2)
 
 

@@ -37,7 +37,7 @@ def test_alpha_is_dropped():
         ("RefocusLens", {"depth": lambda: {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
         ("RefocusLens", {"depth": lambda: torch.full((1, 4, 4), float("nan"))}, "NaN"),
         ("RefocusLens", {"depth": lambda: torch.zeros(0, 4, 4, 3)}, "empty"),
-        ("RefocusLens", {"depth": depth, "focus_x": 1.5}, "outside the picture"),
+        ("RefocusLens", {"depth": depth, "focus_x": 1.5}, "focus_x is 1.5, but a number from 0 to 1"),
         ("RefocusLens", {"depth": depth, "strength": -1.0}, "strength"),
         ("RefocusLens", {"depth": depth, "focus_by": "mask"}, "no focus_mask"),
         ("RefocusLens", {"depth": depth, "lens": "camera", "scene_near": 9.0, "scene_far": 3.0}, "under the far"),

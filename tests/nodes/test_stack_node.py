@@ -62,7 +62,7 @@ def test_every_image_of_a_batch_has_its_own_stack():
     [
         (None, {}, "no depth map is connected"),
         (torch.ones(2, H, 53), {}, "depth has 2 frames and image has 1"),
-        (torch.ones(1, H, 53), {"frames": 1}, "1 frames was asked for"),
+        (torch.ones(1, H, 53), {"frames": 1}, "frames( of a focal stack)? is 1"),
     ],
 )
 def test_wrong_input_is_one_sentence(depth, widgets, said):

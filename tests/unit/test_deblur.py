@@ -190,7 +190,7 @@ def test_wrong_inputs_are_one_sentence_each():
         (({"samples": image},), {}, "is a dict"),
         ((image[:0],), {}, "empty batch"),
         ((bad,), {}, "not numbers"),
-        ((image, torch.zeros(1, 16, 16)), {}, "defocus map is needed"),
+        ((image, torch.zeros(1, 16, 16)), {}, "DefocusMap is needed"),
         ((image,), {"strength": -1}, "strength"),
         ((image, flat(2, image)), {"aperture": torch.zeros(1, 8, 8)}, "all black"),
     ):

@@ -33,7 +33,7 @@ def test_the_default_leaves_out_a_hundredth():
 
 
 def test_fewer_than_two_frames_are_refused():
-    with pytest.raises(RefocusError, match="of 1 frames"):
+    with pytest.raises(RefocusError, match="frames of a focal stack is 1, but"):
         stack_disparities(ramp(H, W), 1)
 
 

@@ -67,7 +67,7 @@ def test_limits_beyond_the_hyperfocal_distance():
 @pytest.mark.parametrize("values", [(0, 2, 36), (50, -1, 36), (50, 2, 0), (math.nan, 2, 36)])
 def test_impossible_camera(values):
     name = ("focal_mm", "f_number", "sensor_mm")[[v > 0 for v in values].index(False)]
-    with pytest.raises(RefocusError, match=f"{name} is .*above 0"):
+    with pytest.raises(RefocusError, match=f"{name} is .*, but a number from 0"):
         Camera(*values)
 
 

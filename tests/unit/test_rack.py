@@ -297,7 +297,7 @@ def test_the_longest_rack():
     tiny = torch.full((1, 1, 2), 0.5)
     assert len(rack("9998: 0.5, 0.5", tiny).focus) == MAX_FRAMES == 9999
     for text, frames in (("9999: 0.5, 0.5", 0), ("0: 0.5, 0.5", 10000), ("0: 0.5, 0.5", -1)):
-        with pytest.raises(RefocusError, match="1 to 9999 are needed"):
+        with pytest.raises(RefocusError, match=r"[01] to 9999 (is|are) needed"):
             rack(text, tiny, frames=frames)
 
 

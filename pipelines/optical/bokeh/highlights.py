@@ -186,7 +186,9 @@ def add_highlights(out: Tensor, highlights: Highlights, visible: Tensor, lens: L
     block = max(1.0, math.sqrt(int((~unoccluded).sum()) / _GROUPS))
     for step, (which, share) in sort_by_radius(highlights.radius).items():
         radius = radius_of_step(step)
-        kernel = aperture_kernel(lens.mask(radius), abs(radius)) if radius else torch.ones(1, 1, device=out.device)
+        # From any place in the window to any other: no more of the aperture's image can show.
+        reach = max(out.shape[:2])
+        kernel = aperture_kernel(lens.mask(radius), abs(radius), reach) if radius else torch.ones_like(out[:1, :1, 0])
         lens_point = nearest_lens_point(lens, kernel.shape[0], abs(radius))
         x, y = highlights.x[which], highlights.y[which]
         for members in sort_by(_groups(x, y, unoccluded[which], abs(radius), block, lens, field)).values():

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError, check_image, match_batch, size_of
+from ...image.checks import RefocusError, check_choice, check_image, check_number, match_batch, size_of
 from ...image.light import decode_srgb, encode_srgb
 from ...image.progress import Counter, bands, look
 from ...optics.aperture import check_aperture
-from ...optics.lens import DefocusMap
+from ...optics.lens import DefocusMap, check_defocus
 from .highlights import HIGHLIGHT_GAIN, add_highlights, find_clipped_highlights, gather_highlights, split_highlights
 from .lens import Lens, make_lens
 from .surfaces import Points, build_points, prefilter
@@ -20,6 +20,7 @@ from .views import render_views
 SAMPLES = {"best": 256, "fast": 40}
 # A result this near to the input (of linear light: of 1 + the input) is the input: what is in focus stays bit for bit.
 SAME = 5e-5
+MOST_GAIN, MOST_CHROMATIC = 1e4, 1000.0  # of highlights, times white; of chromatic, pixels
 _SHARP = 0.5  # pixels of radius: a disc that stays within its own pixel
 # Steps of progress within a tile before its first lens point, a step being about as long as a lens point: when its
 # light is split, its points are built, they are smoothed, and the views are made ready.
@@ -82,17 +83,11 @@ def render_bokeh(
 
 
 def _check_options(quality: str, highlights: float, cats_eye: float, spherical: float, chromatic: float) -> None:
-    if quality not in SAMPLES:
-        raise RefocusError(f"quality is '{quality}', but one of {', '.join(SAMPLES)} is needed.")
-    if not highlights >= 1:
-        raise RefocusError(
-            f"highlights is {highlights}, but 1 or more is needed: 1 leaves clipped highlights as they are."
-        )
-    if not 0 <= cats_eye <= 1 or not -1 <= spherical <= 1 or not 0 <= chromatic < 1000:
-        raise RefocusError(
-            f"cats_eye {cats_eye:g}, spherical {spherical:g}, chromatic {chromatic:g} were given, but "
-            "cats_eye must be from 0 to 1, spherical from -1 to 1 and chromatic 0 or more pixels."
-        )
+    check_choice("quality", quality, SAMPLES)
+    check_number("highlights", highlights, 1, MOST_GAIN, why="1 leaves clipped highlights as they are")
+    check_number("cats_eye", cats_eye, 0, 1)
+    check_number("spherical", spherical, -1, 1)
+    check_number("chromatic", chromatic, 0, MOST_CHROMATIC, why="in pixels of the picture")
 
 
 def _ticks(quality: str, chromatic: float) -> int:
@@ -103,10 +98,7 @@ def _ticks(quality: str, chromatic: float) -> int:
 def _check_pictures(image, defocus, background) -> tuple[Tensor, Tensor | None]:
     """-> image and background (or None) [B, H, W, 3], of one size; B is that of the image or of the defocus map."""
     image = check_image(image)
-    if not isinstance(defocus, DefocusMap):
-        raise RefocusError(
-            f"defocus is a {type(defocus).__name__}, but a DefocusMap is needed: make one with RefocusLens."
-        )
+    defocus = check_defocus(defocus)
     if image.shape[0] == 1:
         image = image.expand(defocus.radius.shape[0], -1, -1, -1)
     b, h, w, _ = image.shape

@@ -7,10 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError, check_image, match_batch
+from ...image.checks import check_image, check_number, match_batch
 from ...image.progress import Counter
 from ...optics.aperture import check_aperture
-from ...optics.lens import DefocusMap
+from ...optics.lens import DefocusMap, check_defocus
 from .estimate import estimate_defocus
 from .operator import SHARP
 from .restore import GRADIENT_STEPS, NOISE, STEPS, restore
@@ -41,8 +41,7 @@ def deblur(
     wrong input. Method: restore.restore on overlapping tiles.
     """
     image = check_image(image)
-    if not 0 <= strength <= 1:
-        raise RefocusError(f"strength is {strength}, but 0 (no change) to 1 (full correction) is needed.")
+    check_number("strength", strength, 0, 1, why="0 is no change, 1 the full correction")
     if strength == 0:
         return image
     n, h, w = image.shape[:3]
@@ -50,11 +49,7 @@ def deblur(
     if defocus is None:
         # The restoration takes most of the time; until then the count stays at 0, but a cancel is heard.
         defocus = estimate_defocus(image, progress=progress and (lambda done, total: progress(0, total)))
-    if not isinstance(defocus, DefocusMap):
-        raise RefocusError(
-            f"defocus is a {type(defocus).__name__}, but a defocus map is needed: "
-            "connect the output of a lens node, or nothing to have it estimated."
-        )
+    defocus = check_defocus(defocus)
     radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
     aperture = check_aperture(aperture).to(image.device)
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]

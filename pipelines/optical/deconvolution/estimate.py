@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...image.checks import check_image
+from ...image.checks import check_image, check_whole
 from ...image.device import means_over_areas, where_able
 from ...image.filters import gradient, window_max, window_min
 from ...image.light import decode_srgb, encode_srgb
@@ -76,6 +76,7 @@ def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress |
     """
     image = check_image(image)
     h, w = image.shape[1:3]
+    pixels = check_whole("pixels", pixels, 1, 1 << 40)
     scale = min(1.0, math.sqrt(pixels / (h * w)))
     if scale < 1:
         size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))

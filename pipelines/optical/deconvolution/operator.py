@@ -135,7 +135,7 @@ def _make_slice(radius: float, weight: Tensor, aperture: Tensor) -> Slice | None
     weight = weight[y0:y1, x0:x1].contiguous()
     if abs(radius) < SHARP:
         return Slice(radius, weight, torch.zeros_like(weight), source, source, (0, 0), (0, 0), None)
-    kernel = aperture_kernel(aperture, abs(radius))
+    kernel = aperture_kernel(aperture, abs(radius), max(h, w))
     if radius < 0:
         kernel = kernel.flip(0, 1)
     p = kernel.shape[0] // 2

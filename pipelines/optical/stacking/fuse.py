@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError
+from ...image.checks import RefocusError, check_choice, check_number, check_whole
 from ...image.progress import Counter
 from ...image.pyramid import up
 from ...image.tiles import Tile, tiles
@@ -57,8 +57,7 @@ def fuse_stack(
     progress    called as progress(done, total) while working; may raise to cancel.
     Returns FuseResult. Raises RefocusError on wrong input.
     """
-    if method not in METHODS:
-        raise RefocusError(f"method is '{method}', but one of {', '.join(METHODS)} is needed.")
+    check_choice("method", method, METHODS)
     frames = gather_frames(frames)
     count = frames.shape[0]
     a, b = _range(count, first, last)
@@ -93,24 +92,27 @@ def fuse_stack(
 
 def _range(n: int, first: int | None, last: int | None) -> tuple[int, int]:
     """The first and the last frame that take part, both included."""
-    a = 0 if first is None else first
-    b = n - 1 if last is None else last
-    for name, v in (("first", a), ("last", b)):
-        if not 0 <= v < n:
-            raise RefocusError(f"{name} frame is {v}, but the stack has {n} frames: choose 0 to {n - 1}.")
+    why = f"the stack has {n} frames, counted from 0"
+    a = 0 if first is None else check_whole("the first frame", first, 0, n - 1, why=why)
+    b = n - 1 if last is None else check_whole("the last frame", last, 0, n - 1, why=why)
     if a > b:
         raise RefocusError(f"first frame is {a} and last frame is {b}, but first must not exceed last: swap them.")
     return a, b
 
 
 def _distortion(k: float | Sequence[float], count: int) -> list[float]:
-    if not isinstance(k, Sequence):
-        return [float(k)] * count
+    if not isinstance(k, Sequence) or isinstance(k, str):
+        return [_bend(k)] * count
     if len(k) != count:
         raise RefocusError(
             f"distortion has {len(k)} values and the stack {count} frames, but one for all or one for each is needed."
         )
-    return [float(v) for v in k]
+    return [_bend(v) for v in k]
+
+
+def _bend(k) -> float:
+    """A coefficient: beyond these a corner lies twice as far out, or on the centre."""
+    return float(check_number("distortion", k, -1, 1, why="the share by which a corner is moved"))
 
 
 def _stack(frames: Tensor, align: bool, distortion: list[float], counter: Counter) -> Stack:

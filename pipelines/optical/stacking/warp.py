@@ -85,6 +85,8 @@ def _bicubic(image: Tensor, at: Tensor) -> Tensor:
 
 def _halve(x: Tensor) -> Tensor:
     """[C, H, W] -> [C, H, 2 W - 1]: the samples, and between any two the one halfway."""
+    if x.shape[-1] == 1:
+        return x
     t = torch.arange(2 * LOBES, dtype=x.dtype) - LOBES + 0.5
     kernel = (torch.sinc(t) * torch.sinc(t / LOBES)).to(x.device)  # made on the CPU: not every device has sinc
     rows = F.pad(x, (LOBES - 1, LOBES - 1), mode="replicate")
