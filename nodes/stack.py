@@ -1,8 +1,9 @@
 """FocalStackGenerate, SelectFocusFrame, StackFuse: focal stacks made, browsed and fused."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
-from ..pipelines.image import check_image
+from ..pipelines.image import RefocusError, check_image
 from ..pipelines.optical import FUSE_METHODS, fuse_stack, rehearsal
 from ..pipelines.optical.focal_stack import frame_at, sharpest_position
 from .engines import DEFAULT, ENGINES, inputs, need, noted
@@ -59,6 +60,17 @@ class FocalStackGenerate(io.ComfyNode):
         return io.NodeOutput(*stack(check_image(image), depth=depth, aperture=aperture, **options))
 
 
+def _frames(stack) -> Tensor:
+    """A focal stack [N, H, W, 3] of two frames or more; RefocusError for anything else."""
+    stack = check_image(stack, "stack")
+    if len(stack) < 2:
+        raise RefocusError(
+            "stack has one frame, but two or more are needed: connect a batch, or load an animated PNG or a lossless "
+            "animated WebP (of a TIFF with several pages Load Image reads the first alone since ComfyUI 0.21)."
+        )
+    return stack
+
+
 class SelectFocusFrame(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -103,7 +115,7 @@ class SelectFocusFrame(io.ComfyNode):
     @classmethod
     @within_limits
     def execute(cls, stack, select_by, position, focus_x, focus_y, blend) -> io.NodeOutput:
-        stack = check_image(stack, "stack")
+        stack = _frames(stack)
         if select_by == "point":
             position = sharpest_position(stack, focus_x, focus_y)
         frame, index, used = frame_at(stack, position, blend=blend)
@@ -160,7 +172,7 @@ class StackFuse(io.ComfyNode):
     @classmethod
     @within_limits
     def execute(cls, stack, method, first, last, align) -> io.NodeOutput:
-        stack = check_image(stack, "stack")
+        stack = _frames(stack)
         fused = fuse_stack(
             to_device(stack, device_for("focus stacking", rehearsal.focus_stacking)),
             method=method,

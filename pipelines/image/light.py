@@ -8,6 +8,10 @@ from torch import Tensor
 
 from .progress import by_pieces
 
+# The value from which a channel counts as clipped: the white of 8 bits, read as 255/255, or as 255/256, which ComfyUI
+# from 0.33 on makes of a grey PNG.
+WHITE = 254 / 255
+
 
 def decode_srgb(image: Tensor) -> Tensor:
     """v / 12.92 up to 0.04045, else ((v + 0.055) / 1.055)^2.4: sRGB -> linear light.

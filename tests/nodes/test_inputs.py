@@ -53,6 +53,8 @@ def test_alpha_is_dropped():
         ("DeblurAiF", {"image": lambda: image()[:0]}, "empty batch"),
         ("FocalStackGenerate", {"image": image}, "no depth map"),
         ("SelectFocusFrame", {"stack": lambda: image()[:0]}, "empty batch"),
+        ("SelectFocusFrame", {"stack": image}, "one frame, but two or more are needed: .*animated PNG"),
+        ("StackFuse", {"stack": image}, "one frame, but two or more are needed: .*first alone since ComfyUI 0.21"),
         ("StackFuse", {"stack": stack, "first": 7}, "first"),
         ("StackFuse", {"stack": lambda: stack()[:0]}, "empty batch"),
     ],

@@ -34,6 +34,16 @@ def recovered(picture, gain=12.0):
     return found.recover(linear, torch.full(linear.shape[:2], 8.0)) - linear
 
 
+def test_white_is_white_where_the_host_reads_a_grey_png_as_256ths():
+    """ComfyUI 0.33: 255 of an 8-bit grey PNG is 255/256; 253 is not white either way."""
+    grey = (photograph((15.0, 15.0, 15.0), softness=2) * 255).round()
+    for white in (255, 253):
+        levels = grey.clamp(max=white)
+        a, b = (recovered(levels / n) for n in (255, 256))
+        assert bool(a.any()) == bool(b.any()) == (white == 255)
+        assert torch.allclose(a, b, atol=0.02 * max(float(a.max()), 1.0))
+
+
 def test_a_highlight_gets_its_brightness_and_its_hue():
     light = recovered(photograph((15.0, 6.0, 3.0), softness=2))[42, 54] + 1
     assert abs(light[0] - 12) < 0.1

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rackfocus.pipelines.image.checks import RefocusError, check_finite, check_image, check_plane, match_batch, size_of
-from rackfocus.pipelines.image.light import decode_srgb, encode_srgb
+from rackfocus.pipelines.image.light import WHITE, decode_srgb, encode_srgb
 from rackfocus.tests.pictures import psnr, random
 
 H, W = 5, 7
@@ -118,3 +118,11 @@ def test_psnr_by_hand():
     assert psnr(a, a) == pytest.approx(120)
     assert psnr(a, b, top) == pytest.approx(20, abs=1e-3) and psnr(a[0], b[0], ~top) > 100
     assert psnr(a, b) == pytest.approx(20 - 10 * math.log10(2 / 5), abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("levels", [255, 256])
+def test_white_is_the_white_of_8_bits_however_it_is_read(levels, dtype):
+    """A host reads level v of a picture as v / 255, or a grey one's as v / 256."""
+    assert torch.tensor(255 / levels, dtype=dtype).float() >= WHITE
+    assert not torch.tensor(252 / levels, dtype=dtype).float() >= WHITE

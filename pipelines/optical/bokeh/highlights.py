@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ...image.filters import fft_size, window_max, window_mean
-from ...image.light import decode_srgb
+from ...image.light import WHITE, decode_srgb
 from ...image.progress import bands, look
 from ...optics.aperture import aperture_kernel
 from .lens import Field, Lens
@@ -30,7 +30,6 @@ from .lens import Field, Lens
 HIGHLIGHT_GAIN = 12.0
 # A clipped patch wider than this share of the picture's diagonal is a wall or a sky, not a highlight.
 HIGHLIGHT_SIZE = 0.025
-_WHITE = 254 / 255
 _PATCH_RING, _HIGHLIGHT_RING = 0.5, 0.35  # a ring this far towards white: no highlight, and surely one
 _IN_FOCUS, _BLURRED = 0.5, 2.0  # pixels of radius: up to which a highlight stays white, and from which it is recovered
 
@@ -78,7 +77,7 @@ def find_clipped_highlights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> Clip
     Clipped means a channel at white. What survives a morphological opening by a window of HIGHLIGHT_SIZE of the
     diagonal is large, hence no highlight.
     """
-    clipped = image.amax(-1) >= _WHITE
+    clipped = image.amax(-1) >= WHITE
     if gain == 1 or not clipped.any():
         return None
     small = clipped & ~_large(clipped)

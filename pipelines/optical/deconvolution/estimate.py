@@ -24,12 +24,12 @@ from torch import Tensor
 from ...image.checks import check_image, check_whole
 from ...image.device import means_over_areas, where_able
 from ...image.filters import gradient, window_max, window_min
-from ...image.light import decode_srgb, encode_srgb
+from ...image.light import WHITE, decode_srgb, encode_srgb
 from ...image.progress import Counter
 from ...image.pyramid import fill
 from ...optics.aperture import aperture_kernel, aperture_mask
 from ...optics.lens import DefocusMap
-from .restore import WHITE, srgb_slope
+from .restore import srgb_slope
 
 WINDOW, HOP = 32, 8  # px
 LEVELS = 3  # the picture and its smaller copies

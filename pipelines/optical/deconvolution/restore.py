@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.filters import window_max
-from ...image.light import decode_srgb, encode_srgb
+from ...image.light import WHITE, decode_srgb, encode_srgb
 from ...image.pyramid import fill
 from .operator import BlurOperator
 
@@ -29,7 +29,6 @@ HIDDEN = 0.15  # sRGB: how much a hidden surface may differ from what is seen be
 CAUCHY = 3.0  # standard deviations at which an equation loses half its trust
 STEPS, GRADIENT_STEPS = 4, 12
 
-WHITE = 254 / 255  # sRGB value from which a channel counts as clipped
 LEAST_DISC = 1.5  # px: smaller discs are hardly wider than their highlights
 LEAST_FULL = 0.75  # share of a highlight's disc that clips ...
 RIM_LOSS = 0.8  # ... or more: all but this many px of the rim, which covers pixels partly
