@@ -11,7 +11,7 @@ def use_comfy(cpu=True):
     if not os.path.isdir(COMFY):
         raise UserError("ComfyUI is not set up: run `make setup`.")
     if GIVEN and os.path.realpath(sys.prefix) != os.path.realpath(HOST_VENV):
-        raise UserError(f"ComfyUI of {COMFY} needs {HOST_PYTHON}, and {sys.executable} runs.")
+        raise UserError(f"{COMFY} needs {HOST_PYTHON}, and {sys.executable} runs: use `python -m dev.host test`.")
     known = sys.modules.get("nodes")
     if known is not None and not str(known.__file__).startswith(COMFY):
         raise UserError(f"A module `nodes` from {known.__file__} is loaded already and hides the host's.")

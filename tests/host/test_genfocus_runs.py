@@ -18,7 +18,7 @@ def client(genfocus_host):
 
 def graph(client, frames=2, size=SIZE, steps=3, seed=11):
     """Photo -> DeblurAiF (save: 5) and, with its depth, BokehSynthesize (save: 9); KSampler's deblur (save: 14)."""
-    photo = client.upload(pages([picture(*size, s) for s in range(frames)]), "photos.tiff")
+    photo = client.upload(pages([picture(*size, s) for s in range(frames)]), "photos.png")
     depth = client.upload(slope(*size), "slope.png")
     node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
     return {

@@ -38,7 +38,7 @@ def client(svd_host):
 
 def graph(client, photos=1, **stack) -> dict:
     """Photo -> FocalStackGenerate (save: 5) -> SelectFocusFrame (save: 7) and StackFuse (save: 9)."""
-    image = client.upload(pages([picture(*SIZE, s) for s in range(photos)]), "photos.tiff")
+    image = client.upload(pages([picture(*SIZE, s) for s in range(photos)]), "photos.png")
     node = lambda kind, **inputs: {"class_type": kind, "inputs": inputs}  # noqa: E731
     return {
         "1": node("LoadImage", image=image),

@@ -8,7 +8,7 @@ from rackfocus.tests.host.graphs import picture, refocus, slope
 
 
 def test_a_batch_and_one_depth_map(client):
-    image = client.upload(pages([picture(96, 64, s) for s in range(4)]), "four.tiff")
+    image = client.upload(pages([picture(96, 64, s) for s in range(4)]), "four.png")
     depth = client.upload(slope(96, 64), "one.png")
     made = client.pictures(client.run(refocus(image, depth)), "5")
     assert len(made) == 4 and {p.size for p in made} == {(96, 64)}
@@ -16,16 +16,16 @@ def test_a_batch_and_one_depth_map(client):
 
 
 def test_a_batch_and_as_many_depth_maps(client):
-    image = client.upload(pages([picture(96, 64)] * 4), "same.tiff")
+    image = client.upload(pages([picture(96, 64)] * 4), "same.png")
     maps = [slope(96, 64), slope(96, 64).rotate(180), slope(96, 64), slope(96, 64).rotate(180)]
-    depth = client.upload(pages(maps), "maps.tiff")
+    depth = client.upload(pages(maps), "maps.png")
     made = [p.tobytes() for p in client.pictures(client.run(refocus(image, depth)), "5")]
     assert len(made) == 4 and made[0] == made[2] != made[1] == made[3]
 
 
 def test_three_depth_maps_for_four_images_is_a_clear_error(client):
-    image = client.upload(pages([picture(96, 64, s) for s in range(4)]), "four.tiff")
-    depth = client.upload(pages([slope(96, 64)] * 3), "three.tiff")
+    image = client.upload(pages([picture(96, 64, s) for s in range(4)]), "four.png")
+    depth = client.upload(pages([slope(96, 64)] * 3), "three.png")
     with pytest.raises(RunError, match="3 frames") as error:
         client.run(refocus(image, depth))
     assert "4" in error.value.message and "\n" not in error.value.message.strip()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from rackfocus.dev.bench.truth import scenes
+from rackfocus.dev.host.paths import COMFY, COMFY_VERSION, version
 from rackfocus.dev.pictures.demo import by_type
 from rackfocus.dev.pictures.photo import motorcycle, pages
 from rackfocus.dev.workflows.convert import load, to_prompt
@@ -24,6 +25,7 @@ def inputs(host, truth_frames):
         client.upload(pages(truth_frames), "focal_stack.tiff")
 
 
+@pytest.mark.skipif(version(COMFY) != COMFY_VERSION, reason="workflow files are written on the ComfyUI they name")
 def test_files_are_what_their_script_writes(root, object_info):
     assert {p.stem for p in (root / "workflows").glob("*.json")} == set(WORKFLOWS)
     for name, make in WORKFLOWS.items():
