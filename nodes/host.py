@@ -110,8 +110,11 @@ def listed(folder: str, name, file: WeightFile):
 
 
 def path_of(folder: str, name: str) -> str | None:
-    """The full path of a chosen file, None for none."""
-    return None if name == NONE else folder_paths.get_full_path_or_raise(folder, name)
+    """The full path of a chosen file, None for none. RefocusError where it is no file."""
+    path = None if name == NONE else folder_paths.get_full_path(folder, name)
+    if path is None and name != NONE:  # listed, but gone by now, or a pipe or a link to nowhere
+        raise RefocusError(f"{shown(name)} in models/{folder} is no file that can be opened: put it there again.")
+    return path
 
 
 def Schema(**fields) -> io.Schema:

@@ -6,7 +6,7 @@ import pytest
 
 HOST = {"comfy", "comfy_api", "comfy_extras", "comfy_execution", "folder_paths", "latent_preview", "nodes", "server"}
 # What each shared room may import of the pack beside itself. Every other folder of pipelines/ is an engine.
-SHARED = {"image": set(), "optics": {"image"}, "flux": {"image"}}
+SHARED = {"image": set(), "files": {"image"}, "optics": {"image"}, "flux": {"image", "files"}}
 
 
 def imported(path, package):

@@ -119,6 +119,57 @@ def save(name: str, folder, seed: int = 0) -> Path:
     return Path(folder)
 
 
+def original_layout(width, layers, neck, fusion, *, grid=37, head=32) -> dict[str, tuple]:
+    """Names and shapes of a Depth Anything V2 file as its authors write it, by hand."""
+    shapes = {
+        "pretrained.cls_token": (1, 1, width),
+        "pretrained.mask_token": (1, width),
+        "pretrained.pos_embed": (1, 1 + grid * grid, width),
+    }
+
+    def layer(name, out, *rest, bias=True):
+        shapes[f"{name}.weight"] = (out, *rest)
+        if bias:
+            shapes[f"{name}.bias"] = (out,)
+
+    layer("pretrained.patch_embed.proj", width, 3, 14, 14)
+    layer("pretrained.norm", width)
+    for b in range(layers):
+        block = f"pretrained.blocks.{b}"
+        for n in (1, 2):
+            layer(f"{block}.norm{n}", width)
+            shapes[f"{block}.ls{n}.gamma"] = (width,)
+        layer(f"{block}.attn.qkv", 3 * width, width)
+        layer(f"{block}.attn.proj", width, width)
+        layer(f"{block}.mlp.fc1", 4 * width, width)
+        layer(f"{block}.mlp.fc2", width, 4 * width)
+    for i, n in enumerate(neck):
+        layer(f"depth_head.projects.{i}", n, width, 1, 1)
+        layer(f"depth_head.scratch.layer{i + 1}_rn", fusion, n, 3, 3, bias=False)
+        layer(f"depth_head.scratch.refinenet{i + 1}.out_conv", fusion, fusion, 1, 1)
+        for unit in (1, 2):
+            for c in (1, 2):
+                layer(f"depth_head.scratch.refinenet{i + 1}.resConfUnit{unit}.conv{c}", fusion, fusion, 3, 3)
+    for i, k in ((0, 4), (1, 2), (3, 3)):
+        layer(f"depth_head.resize_layers.{i}", neck[i], neck[i], k, k)
+    layer("depth_head.scratch.output_conv1", fusion // 2, fusion, 3, 3)
+    layer("depth_head.scratch.output_conv2.0", head, fusion // 2, 3, 3)
+    layer("depth_head.scratch.output_conv2.2", 1, head, 1, 1)
+    return shapes
+
+
+ORIGINAL = (64, 12, (8, 8, 16, 16), 8)  # width, layers, neck, head
+
+
+def original(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random tensors of a tiny Depth Anything V2 under its authors' names."""
+    g = torch.Generator().manual_seed(seed)
+    shapes = original_layout(*ORIGINAL, grid=5, head=4)
+    state = {name: 0.2 * torch.randn(shape, generator=g) for name, shape in shapes.items()}
+    state["depth_head.scratch.output_conv2.2.bias"].fill_(3.0)
+    return state
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=list(MODELS))

@@ -1,15 +1,16 @@
 """What the learn2refocus engine runs on: the fine-tuned UNet as a stock MODEL, and SVD's own CLIP_VISION and VAE."""
 
-import json
 import os
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.model_management as mm
 import comfy.sd
 import comfy.utils
 from comfy.ldm.modules.temporal_ae import VideoDecoder
 
-from ...pipelines.image.checks import RefocusError
+from ...pipelines.files import SURPRISES, check_amount, check_floats, file_name, read_config, read_header, short
+from ...pipelines.image.checks import RefocusError, cut
 from ...pipelines.learn2refocus.unet_file import FINE_EPS, check_unet, comfy_names, fine_norms
 
 LOADER = "of ImageOnlyCheckpointLoader (svd.safetensors)"
@@ -43,17 +44,23 @@ def load_models(path: str, clip_vision, vae) -> SvdModels:
 
 def load_unet(path: str):
     """A file in diffusers' format -> MODEL, as the host's own loader makes it. RefocusError for any other file."""
-    name = os.path.basename(path)
+    name, header = file_name(path), read_header(path)
+    layout = check_unet({k: info.shape for k, info in header.items()}, name, _frames(path))
+    check_floats(header, name)
+    check_amount(header, name)
+    names = comfy_names(header)
     try:
         weights = comfy.utils.load_torch_file(path, safe_load=True)
-    except Exception as error:
-        raise RefocusError(f"{name} cannot be read ({error}): download it again.") from error
-    layout = check_unet({k: tuple(v.shape) for k, v in weights.items()}, name, _frames(path))
-    names = comfy_names(weights)
-    model = comfy.sd.load_diffusion_model_state_dict({new: weights.pop(old) for old, new in names.items()})
+        model = comfy.sd.load_diffusion_model_state_dict({new: weights.pop(old) for old, new in names.items()})
+    except mm.OOM_EXCEPTION:
+        raise
+    except (*SURPRISES, RuntimeError) as error:
+        raise RefocusError(
+            f"{name} cannot be loaded by ComfyUI ({short(error)}), but learn2refocus's own file can: download it again."
+        ) from error
     if model is None:
         raise RefocusError(
-            f"{name} is an SVD UNet of {' + '.join(map(str, layout.channels))} channels, a size that "
+            f"{name} is an SVD UNet of {cut(' + '.join(map(str, layout.channels)))} channels, a size that "
             "ComfyUI does not know: choose learn2refocus's own file."
         )
     for norm in fine_norms(names):
@@ -64,9 +71,7 @@ def load_unet(path: str):
 def _frames(path: str) -> int | None:
     """num_frames of diffusers' config.json beside the file, None where there is none of an SVD UNet."""
     try:
-        with open(os.path.join(os.path.dirname(path), "config.json"), encoding="utf-8") as file:
-            config = json.load(file)
-    except (OSError, ValueError):
+        config = read_config(os.path.dirname(path))
+    except RefocusError:
         return None
-    mine = isinstance(config, dict) and config.get("_class_name") == "UNetSpatioTemporalConditionModel"
-    return config.get("num_frames") if mine else None
+    return config.get("num_frames") if config.get("_class_name") == "UNetSpatioTemporalConditionModel" else None

@@ -8,7 +8,8 @@ import re
 
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..files import read_header
+from ..image.checks import RefocusError, shown
 
 MARKS = {"pretrained.cls_token", "depth_head.scratch.output_conv1.weight"}  # no other model has both
 # Zero-based encoder layers whose output goes to the head, by the number of layers.
@@ -43,12 +44,9 @@ def is_original(path: str) -> bool:
 
     False for a file that is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
-            return set(file.keys()) >= MARKS
-    except (OSError, SafetensorError):
+        return read_header(path).keys() >= MARKS
+    except RefocusError:
         return False
 
 
@@ -62,7 +60,7 @@ def original_config(state: dict[str, Tensor], name: str) -> dict:
     layers = 1 + max(int(k.split(".")[2]) for k in state if k.startswith("pretrained.blocks."))
     if layers not in TAPPED:
         raise RefocusError(
-            f"{name} is a Depth Anything with {layers} encoder layers, but 12, 24 or 40 are known: "
+            f"{name} is a Depth Anything with {shown(layers)} encoder layers, but 12, 24 or 40 are known: "
             "use a Depth Anything V2 file (vits, vitb, vitl or vitg)."
         )
     patch = state["pretrained.patch_embed.proj.weight"].shape[-1]

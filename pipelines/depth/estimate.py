@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..image.checks import RefocusError, check_choice, check_image, check_number
+from ..files import SURPRISES, short
+from ..image.checks import RefocusError, check_choice, check_image, check_number, cut
 from ..optics.depth import resize_depth, to_disparity
 from .load import MEANINGS, DepthModel
 
@@ -95,8 +96,17 @@ def _scaled(disparity: Tensor, nearest_m: float) -> DepthEstimate:
 def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
     """One picture [1, H, W, 3] -> [1, H, W] disparity, 1/m for a metric model, of the picture's size."""
     h, w = image.shape[1:3]
-    out = model.net(pixel_values=model.pixels.values(image))
-    d = out.predicted_depth.float()
+    values = model.pixels.values(image)
+    try:
+        out = model.net(pixel_values=values)
+        d = out.predicted_depth.float()
+    except (RefocusError, torch.cuda.OutOfMemoryError):
+        raise
+    except (*SURPRISES, RuntimeError) as error:
+        raise RefocusError(
+            f"the depth model {cut(model.name)} fails on a picture of {w} x {h} ({short(error)}), but it should give "
+            "depth: its config.json may not fit its weights, fetch it again, or try another model."
+        ) from error
     if d.ndim == 4:
         d = d[:, 0]
     if not d.isfinite().all():

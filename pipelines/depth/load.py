@@ -1,15 +1,18 @@
 """A depth model from the artist's disk: safetensors only, nothing fetched, nothing run that lies in the folder."""
 
-import json
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from ..image.checks import RefocusError
+from ..files import TensorInfo, read_config, read_header, read_tensors, short
+from ..image.checks import RefocusError, cut
 from .depth_anything import as_transformers, is_original, original_config
 from .pixels import Pixels, pixels_of
+from .sizes import check_size, plain_config, weightless
 
+MOST_PARTS = 64  # files that the tensors of one model are spread over
 MEANINGS = ("disparity", "metres")
 
 
@@ -38,7 +41,7 @@ def find_models(files: list[str], locate) -> dict[str, str]:
     found = {}
     for name in folders & {os.path.dirname(f) for f in weights}:
         path = locate(os.path.join(name, "config.json"))
-        if path and is_depth_config(read_config(os.path.dirname(path))):
+        if path and _is_depth_folder(os.path.dirname(path)):
             found[name] = os.path.dirname(path)
     for name in weights:
         path = locate(name)
@@ -47,19 +50,17 @@ def find_models(files: list[str], locate) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def read_config(folder: str, name: str = "config.json") -> dict:
-    """A JSON object of a transformers folder; empty if it is missing or is not one."""
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8") as file:
-            config = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
-
-
 def is_depth_config(config: dict) -> bool:
     """Whether a config.json is that of a depth model, going by the class it names."""
-    return any(str(a).endswith("ForDepthEstimation") for a in config.get("architectures") or [])
+    named = config.get("architectures")
+    return isinstance(named, list) and any(str(a).endswith("ForDepthEstimation") for a in named)
+
+
+def _is_depth_folder(folder: str) -> bool:
+    try:
+        return is_depth_config(read_config(folder))
+    except RefocusError:
+        return False
 
 
 def load_depth_model(path: str, name: str | None = None) -> DepthModel:
@@ -69,17 +70,18 @@ def load_depth_model(path: str, name: str | None = None) -> DepthModel:
     that would have to be fetched, or needs code of its own.
     """
     name = name or os.path.basename(os.path.normpath(path))
-    if os.path.isfile(path):
-        config, net = _from_file(path, name)
-        processor = {}  # as published
-    else:
+    said = cut(name, 80)
+    if os.path.isdir(path):
         config = read_config(path)
         if not is_depth_config(config):
             raise RefocusError(
-                f"{name} holds no config.json of a depth model, but a transformers folder with one is "
+                f"{said} holds no config.json of a depth model, but a transformers folder with one is "
                 "needed: copy config.json, preprocessor_config.json and model.safetensors into it."
             )
-        net, processor = _from_folder(path, name, config), read_config(path, "preprocessor_config.json")
+        net, processor = _from_folder(path, said, config), read_config(path, "preprocessor_config.json")
+    else:
+        config, net = _from_file(path, said)
+        processor = {}  # as published
     meaning, stated = meaning_of(config)
     return DepthModel(
         net=net.float().eval().requires_grad_(False),
@@ -87,7 +89,7 @@ def load_depth_model(path: str, name: str | None = None) -> DepthModel:
         model_type=config["model_type"],
         meaning=meaning,
         stated=stated,
-        pixels=pixels_of(processor, config["model_type"], name),
+        pixels=pixels_of(processor, config["model_type"], said),
     )
 
 
@@ -109,61 +111,86 @@ def meaning_of(config: dict) -> tuple[str, bool]:
 
 
 def _from_folder(path: str, name: str, config: dict) -> torch.nn.Module:
-    if not any(f.endswith(".safetensors") for f in os.listdir(path)):
-        raise RefocusError(
-            f"the depth model {name} has no .safetensors file, but only that format is loaded (others "
-            "can run code): fetch or convert its weights as model.safetensors."
-        )
-    if config.get("backbone") and not config.get("backbone_config"):
-        raise RefocusError(
-            f"the depth model {name} names a further model, {config['backbone']}, that would have to be "
-            "fetched, but nothing is: use a folder whose config.json holds a backbone_config."
-        )
-    from transformers import AutoModelForDepthEstimation
-
+    files = _weights(path, name)
+    header = {k: info for file in files for k, info in read_header(file).items()}
+    empty = _built(plain_config(config, header, name), header, name)
+    state = {k: t for file in files for k, t in read_tensors(file).items()}
     try:
-        net, report = AutoModelForDepthEstimation.from_pretrained(
-            path, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    except Exception as error:
-        raise RefocusError(
-            f"the depth model {name} cannot be loaded ({_short(error)}), but a complete transformers "
-            "folder of a depth model is needed: fetch it again, or update transformers if the model "
-            "is newer."
-        ) from error
+        # From what was read here: transformers opens nothing in the folder.
+        net, report = type(empty).from_pretrained(None, config=empty.config, state_dict=state, output_loading_info=True)
+    except Exception as error:  # transformers raises whatever its parts and its version do
+        raise _not_loaded(name, error) from error
     _complete(name, report["missing_keys"], [str(k) for k in report.get("mismatched_keys", ())])
     return net
 
 
+def _weights(path: str, name: str) -> list[str]:
+    """model.safetensors of a folder, the parts that its index names, or the one safetensors file that there is."""
+    there = sorted(f for f in os.listdir(path) if f.endswith(".safetensors"))
+    if not there:
+        raise RefocusError(
+            f"the depth model {name} has no .safetensors file, but only that format is loaded (others "
+            "can run code): fetch or convert its weights as model.safetensors."
+        )
+    if "model.safetensors" in there:
+        there = ["model.safetensors"]
+    elif len(there) > 1:
+        index = read_config(path, "model.safetensors.index.json").get("weight_map")
+        parts = sorted(set(map(str, index.values()))) if isinstance(index, dict) else []
+        if not parts or not set(parts) <= set(there) or len(parts) > MOST_PARTS:
+            raise RefocusError(
+                f"the depth model {name} has {len(there)} .safetensors files and no model.safetensors.index.json that "
+                f"names at most {MOST_PARTS} of them, but one of both is needed: fetch it again from its source."
+            )
+        there = parts
+    return [os.path.join(path, f) for f in there]
+
+
 def _from_file(path: str, name: str) -> tuple[dict, torch.nn.Module]:
     """A Depth Anything V2 file -> (the config.json it stands for, the network)."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers import AutoConfig, AutoModelForDepthEstimation
+    from transformers import AutoModelForDepthEstimation
 
+    header = read_header(path)
+    # Shapes alone show whether all fits; the tensors are read when it does.
+    shapes = {k: torch.empty(info.shape, device="meta") for k, info in header.items()}
     try:
-        state = load_file(path)
-    except SafetensorError as error:
+        config = original_config(shapes, name)
+    except RefocusError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise RefocusError(
-            f"{name} cannot be read ({_short(error)}), but a whole safetensors file is needed: fetch it again."
-        ) from error
-    try:
-        config = original_config(state, name)
-    except (KeyError, IndexError, ValueError) as error:
-        if isinstance(error, RefocusError):
-            raise
-        raise RefocusError(
-            f"{name} lacks tensors of a Depth Anything V2 ({_short(error)}), but a complete file is "
+            f"{name} lacks tensors of a Depth Anything V2 ({short(error)}), but a complete file is "
             "needed: fetch it again."
         ) from error
-    made = AutoConfig.for_model(**{k: v for k, v in config.items() if k != "architectures"})
-    net = AutoModelForDepthEstimation.from_config(made)
-    wanted = net.state_dict()
-    state = as_transformers(state, set(wanted))
-    wrong = [k for k, t in state.items() if k in wanted and t.shape != wanted[k].shape]
-    _complete(name, wanted.keys() - state.keys(), wrong, state.keys() - wanted.keys())
+    empty = _built(plain_config(config, header, name), header, name)
+    wanted = empty.state_dict()
+    _fits(as_transformers(shapes, set(wanted)), wanted, name)
+    net = AutoModelForDepthEstimation.from_config(empty.config)
+    state = as_transformers(read_tensors(path), set(wanted))
     net.load_state_dict({k: t.float() for k, t in state.items()})
     return config, net
+
+
+def _built(config: dict, header: dict[str, TensorInfo], name: str) -> Any:
+    """The network without weights, no larger than its file."""
+    try:
+        net = weightless(config)
+    except Exception as error:  # transformers raises whatever its parts and its version do
+        raise _not_loaded(name, error) from error
+    check_size(net, header, name)
+    return net
+
+
+def _not_loaded(name: str, error: Exception) -> RefocusError:
+    return RefocusError(
+        f"the depth model {name} cannot be loaded ({short(error)}), but a complete transformers "
+        "folder of a depth model is needed: fetch it again, or update transformers if the model is newer."
+    )
+
+
+def _fits(state: dict, wanted: dict, name: str):
+    wrong = [k for k, t in state.items() if k in wanted and t.shape != wanted[k].shape]
+    _complete(name, wanted.keys() - state.keys(), wrong, state.keys() - wanted.keys())
 
 
 def _complete(name: str, missing, wrong, unused=()) -> None:
@@ -171,12 +198,8 @@ def _complete(name: str, missing, wrong, unused=()) -> None:
     missing = [k for k in missing if "mask_token" not in k and "fusion_stage.layers.0.residual_layer1" not in k]
     for keys, said in ((missing, "missing"), (wrong, "of another shape"), (unused, "unknown")):
         if keys:
-            some = ", ".join(sorted(keys)[:3]) + (" ..." if len(keys) > 3 else "")
+            some = cut(", ".join(cut(k, 100) for k in sorted(keys)[:3]), 150) + (" ..." if len(keys) > 3 else "")
             raise RefocusError(
                 f"the depth model {name} has {len(keys)} tensors that are {said} ({some}), but all must "
                 "fit: fetch it again from its source."
             )
-
-
-def _short(error) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:120]

@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..files import config_number, config_numbers
+from ..image.checks import RefocusError, cut, shown
 
+LARGEST = 3072  # pixels of a side that a network looks at; Depth Pro's 1536 is the largest published
+MOST_MEAN = 1e4
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILTERS = {0: "nearest-exact", 1: "bicubic", 2: "bilinear", 3: "bicubic"}  # PIL's numbers; 1 is Lanczos
@@ -111,28 +114,44 @@ def pixels_of(config: dict, model_type: str, name: str) -> Pixels:
     )
     if family is None:
         raise RefocusError(
-            f"the depth model {name} prepares its pictures by {kind}, but {', '.join(USUAL)} are "
+            f"the depth model {name} prepares its pictures by {cut(kind)}, but {', '.join(USUAL)} are "
             "known: use another depth model, for example Depth Anything V2."
         )
     usual = USUAL["DPT" if family == "PromptDepthAnything" else family]
     c = {**usual, **{k: v for k, v in config.items() if v is not None}}
-    normalise = c.get("do_normalize", True)
-    size = _size(c["size"]) if family != "GLPN" and c.get("do_resize", True) else None
+    of = f"preprocessor_config.json of {name}"
+    normalise = _truth(c, "do_normalize", True, of)
+    size = _size(c["size"], of) if family != "GLPN" and _truth(c, "do_resize", True, of) else None
+    multiple = c.get("ensure_multiple_of" if size else "size_divisor") or 1
     return Pixels(
         size=size,
-        keep_aspect=bool(c.get("keep_aspect_ratio", False)),
-        multiple=c.get("ensure_multiple_of" if size else "size_divisor") or 1,
-        mode=FILTERS.get(c["resample"], "bilinear"),
+        keep_aspect=_truth(c, "keep_aspect_ratio", False, of),
+        multiple=config_number({"multiple": multiple}, "multiple", 1, 1 / 64 if size else 1, LARGEST, of=of),
+        mode=FILTERS.get(config_number(c, "resample", 2, 0, 5, of=of, whole=True), "bilinear"),
         antialias=family not in ("DepthPro", "ZoeDepth"),
         align_corners=family == "ZoeDepth",
-        mean=tuple(c["image_mean"]) if normalise else None,
-        std=tuple(c["image_std"]) if normalise else None,
-        reflect=family == "ZoeDepth" and bool(c.get("do_pad")),
+        mean=config_numbers(c, "image_mean", HALF, 3, -MOST_MEAN, MOST_MEAN, of=of) if normalise else None,
+        std=config_numbers(c, "image_std", HALF, 3, 1 / MOST_MEAN, MOST_MEAN, of=of) if normalise else None,
+        reflect=family == "ZoeDepth" and _truth(c, "do_pad", False, of),
     )
 
 
-def _size(size) -> tuple[int, int]:
+def _truth(config: dict, key: str, default: bool, of: str) -> bool:
+    value = config.get(key, default)
+    if isinstance(value, bool) or value in (0, 1):
+        return bool(value)
+    raise RefocusError(f"{key} in {of} is {shown(value)}, but true or false is needed: fetch it again.")
+
+
+def _size(size, of: str) -> tuple[int, int]:
     """A side, (height, width), {"height", "width"} or {"shortest_edge"} -> (height, width)."""
     if isinstance(size, dict):
-        size = (size["height"], size["width"]) if "height" in size else (size["shortest_edge"],) * 2
-    return (size, size) if isinstance(size, int) else tuple(size)
+        size = (size.get("height"), size.get("width")) if "height" in size else (size.get("shortest_edge"),) * 2
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    if len(sides) != 2:
+        raise RefocusError(f"size in {of} has {len(sides)} numbers, but height and width are needed: fetch it again.")
+    made = [
+        config_number({"size": "missing" if side is None else side}, "size", None, 1, LARGEST, of=of, whole=True)
+        for side in sides
+    ]
+    return made[0], made[1]

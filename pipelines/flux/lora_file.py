@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..image.checks import RefocusError
+from ..files import check_floats, file_name, read_header, read_tensors
+from ..image.checks import RefocusError, cut
 from .architecture import Architecture
 
 
@@ -36,16 +35,11 @@ def read_lora(
     if isinstance(source, dict):
         _check("the LoRA", {name: tuple(t.shape) for name, t in source.items()}, architecture, choose)
         return _by_layer(source, architecture)
-    try:
-        with safe_open(source, framework="pt") as file:
-            names = file.keys()
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-            _check(Path(source).name, shapes, architecture, choose)
-            return _by_layer({name: file.get_tensor(name) for name in names}, architecture)
-    except (OSError, SafetensorError) as error:
-        raise RefocusError(
-            f"{source} cannot be read as a safetensors file ({error}): download it again, or choose {choose}."
-        ) from error
+    get = f"download it again, or choose {choose}"
+    name, header = file_name(source), read_header(source, get)
+    _check(name, {k: info.shape for k, info in header.items()}, architecture, choose)
+    check_floats(header, name)
+    return _by_layer(read_tensors(source, get, finite=True), architecture)
 
 
 def _names(layer: str) -> tuple[str, str]:
@@ -74,10 +68,14 @@ def _check(lora: str, shapes: dict[str, tuple[int, ...]], architecture: Architec
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise RefocusError(
-                f"{lora} {wrong} {len(found)} {kind}{'s' * (len(found) > 1)} ({', '.join(found[:3])}{more}), but "
+                f"{lora} {wrong} {len(found)} {kind}{'s' * (len(found) > 1)} ({_some(found)}{more}), but "
                 f"exactly those of a LoRA for this FLUX.1 are needed: choose {choose}."
             )
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(str(n) for n in shape)
+
+
+def _some(names: list[str]) -> str:
+    return cut(", ".join(cut(n, 100) for n in names[:3]), 160)

@@ -17,6 +17,7 @@ WANTED = (
     "learn2refocus's UNet (diffusion_pytorch_model.safetensors of tedlasai/learn2refocus, "
     "checkpoint-200000/unet) is needed"
 )
+MOST_LAYERS = 8  # blocks on the way down, and layers in one; SVD has 4 and 2
 XT_FRAMES = 25  # num_frames of SVD-xt
 FINE_EPS = 1e-6  # of some norms in diffusers, with which the UNet was trained; 1e-5 in ComfyUI
 # (pattern of a tensor's name, what a file with such a tensor is); the first that fits.
@@ -154,7 +155,7 @@ def kind_of(shapes: Shapes) -> str:
 
 
 def _image_unet(shapes: Shapes) -> str:
-    context = next((s[1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight")), None)
+    context = next((s[-1] for n, s in shapes.items() if n.endswith("attn2.to_k.weight") and s), None)
     known = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "SDXL"}.get(context or 0)
     return f"a UNet for single pictures{f' ({known})' if known else ''}, without layers in time"
 
@@ -166,13 +167,17 @@ def layout_of(shapes: Shapes) -> Layout | None:
         return f"down_blocks.{block}.resnets.{layer}.spatial_res_block.conv1.weight"
 
     def size(name: str, axis: int) -> int:
-        return shapes.get(name, (0, 0))[axis]
+        shape = shapes.get(name, ())
+        return shape[axis] if len(shape) > axis else 0
 
     depth = next(b for b in count() if resnet(b, 0) not in shapes)
+    layers = next(i for i in count() if resnet(0, i) not in shapes)
+    if depth > MOST_LAYERS or layers > MOST_LAYERS:
+        return None
     found = Layout(
         channels=tuple(size(resnet(b, 0), 0) for b in range(depth)),
         attention=tuple(f"down_blocks.{b}.attentions.0.proj_in.weight" in shapes for b in range(depth)),
-        layers=next(i for i in count() if resnet(0, i) not in shapes),
+        layers=layers,
         context=size("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1),
         ids=size("add_embedding.linear_1.weight", 1),
         inputs=size("conv_in.weight", 1),

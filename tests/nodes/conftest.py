@@ -1,15 +1,18 @@
 """ComfyUI as a library in this process; no server is started."""
 
+import os
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rackfocus.dev.host.library import use_comfy
 from rackfocus.dev.tiny import depth as tiny_depth
 
 use_comfy()  # before the test modules import the host's
 
+KINDS = {".safetensors", ".pt"}
 XT = '{"_class_name": "UNetSpatioTemporalConditionModel", "num_frames": 25}'
 
 
@@ -54,6 +57,12 @@ def unets(tmp_path_factory):
     (folder / "xt" / "unet.safetensors").symlink_to(GOLDEN / "unet.safetensors")
     (folder / "xt" / "config.json").write_text(XT)
     (folder / "torn.safetensors").write_bytes(b"not weights")
+    torch.save({"a": torch.zeros(1)}, folder / "pickle.pt")
+    state = load_file(GOLDEN / "unet.safetensors")
+    save_file(
+        {name: torch.zeros(t.shape, dtype=torch.int16) for name, t in state.items()}, folder / "whole.safetensors"
+    )
+    os.mkfifo(folder / "pipe.safetensors")
     use_tiny_svd()
     return folder
 
@@ -72,7 +81,9 @@ def load(monkeypatch, unets, clip_vision_and_vae):
 
     from rackfocus.nodes.model import LoadRefocusModel
 
-    monkeypatch.setitem(folder_paths.folder_names_and_paths, "diffusion_models", ([str(unets)], {".safetensors"}))
+    monkeypatch.setitem(
+        folder_paths.folder_names_and_paths, "diffusion_models", ([str(unets)], {".safetensors", ".pt"})
+    )
     folder_paths.filename_list_cache.pop("diffusion_models", None)
     given = {"refocus_unet": "unet.safetensors", **clip_vision_and_vae}
     with torch.inference_mode():

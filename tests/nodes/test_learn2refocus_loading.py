@@ -1,5 +1,6 @@
 """LoadRefocusModel with the engine learn2refocus: what a UNet file becomes, and what is said of wrong ones."""
 
+import random
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +10,15 @@ from rackfocus.dev.host.library import use_comfy
 
 use_comfy()
 
+import comfy.sd  # noqa: E402
+import comfy.utils  # noqa: E402
 import folder_paths  # noqa: E402
 
+from rackfocus.nodes.learn2refocus.models import load_unet  # noqa: E402
 from rackfocus.nodes.model import LoadRefocusModel  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
+from rackfocus.tests.fuzz.files import damaged_bytes  # noqa: E402
+from rackfocus.tests.fuzz.headers import DAMAGES, HEADERS  # noqa: E402
 from rackfocus.tests.nodes.conftest import XT  # noqa: E402
 
 
@@ -36,6 +42,12 @@ def test_norms_have_the_eps_of_training(model):
         ({"refocus_unet": "vae.safetensors"}, r"vae\.safetensors is SVD's VAE, but learn2refocus's UNet"),
         ({"refocus_unet": "torn.safetensors"}, r"torn\.safetensors cannot be read"),
         ({"refocus_unet": "xt/unet.safetensors"}, r"unet\.safetensors is the UNet of SVD-xt .*25 frames"),
+        ({"refocus_unet": "pickle.pt"}, r"pickle\.pt cannot be read as a safetensors file \(it is a pickle"),
+        ({"refocus_unet": "whole.safetensors"}, r"whole\.safetensors holds tensors of the type I16"),
+        (
+            {"refocus_unet": "pipe.safetensors"},
+            "'pipe.safetensors' in models/diffusion_models is no file that can be opened",
+        ),
         ({"clip_vision": None}, "no CLIP_VISION is connected"),
         ({"vae": None}, "no VAE is connected"),
         ({"vae": SimpleNamespace(first_stage_model=torch.nn.Identity())}, "no layers in time"),
@@ -107,3 +119,30 @@ def test_another_file_of_that_name_is_not_taken_for_it(monkeypatch, tmp_path, un
     monkeypatch.setattr(folder_paths, "filename_list_cache", {})
     with pytest.raises(RefocusError, match="no such file"):
         LoadRefocusModel.check_lazy_status(engine="learn2refocus", refocus_unet=OWN)
+
+
+@pytest.mark.parametrize("attack", [*DAMAGES, *HEADERS])
+def test_a_damaged_unet_is_loaded_or_said(tmp_path, unets, attack):
+    """Through the host's own loader, and without a traceback."""
+    data = (unets / "unet.safetensors").read_bytes()
+    (tmp_path / "unet.safetensors").write_bytes(damaged_bytes(data, attack, random.Random(attack)))
+    try:
+        assert load_unet(str(tmp_path / "unet.safetensors"))
+    except RefocusError as error:
+        assert len(str(error)) <= 400 and "\n" not in str(error)
+
+
+def test_what_the_host_cannot_build_is_said(unets, monkeypatch):
+    def fails(weights):
+        raise ZeroDivisionError("heads of no width")
+
+    monkeypatch.setattr(comfy.sd, "load_diffusion_model_state_dict", fails)
+    with pytest.raises(RefocusError, match=r"unet\.safetensors cannot be loaded by ComfyUI \(ZeroDivisionError"):
+        load_unet(str(unets / "unet.safetensors"))
+
+
+def test_a_unet_is_refused_before_its_tensors_are_read(tmp_path, unets, monkeypatch):
+    monkeypatch.setattr(comfy.utils, "load_torch_file", lambda *a, **k: pytest.fail("tensors are read"))
+    for name in ("vae.safetensors", "pickle.pt", "whole.safetensors", "torn.safetensors"):
+        with pytest.raises(RefocusError):
+            load_unet(str(unets / name))

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from rackfocus.dev.tiny import depth as tiny_depth
+from rackfocus.dev.tiny.depth import original, original_layout
 from rackfocus.pipelines.depth import estimate_depth, find_models, load_depth_model
 from rackfocus.pipelines.depth.depth_anything import as_transformers, is_original, original_config
 from rackfocus.pipelines.image.checks import RefocusError
@@ -23,45 +24,6 @@ SIZES = {
 
 # The encoder layers, counted from 1, that the authors' second version hands to its head.
 TAPPED = {"vits": [3, 6, 9, 12], "vitb": [3, 6, 9, 12], "vitl": [5, 12, 18, 24]}
-
-
-def layout(width, layers, neck, fusion, *, grid=37, head=32) -> dict[str, tuple]:
-    """Authors' names and shapes, written out by hand."""
-    shapes = {
-        "pretrained.cls_token": (1, 1, width),
-        "pretrained.mask_token": (1, width),
-        "pretrained.pos_embed": (1, 1 + grid * grid, width),
-    }
-
-    def layer(name, out, *rest, bias=True):
-        shapes[f"{name}.weight"] = (out, *rest)
-        if bias:
-            shapes[f"{name}.bias"] = (out,)
-
-    layer("pretrained.patch_embed.proj", width, 3, 14, 14)
-    layer("pretrained.norm", width)
-    for b in range(layers):
-        block = f"pretrained.blocks.{b}"
-        for n in (1, 2):
-            layer(f"{block}.norm{n}", width)
-            shapes[f"{block}.ls{n}.gamma"] = (width,)
-        layer(f"{block}.attn.qkv", 3 * width, width)
-        layer(f"{block}.attn.proj", width, width)
-        layer(f"{block}.mlp.fc1", 4 * width, width)
-        layer(f"{block}.mlp.fc2", width, 4 * width)
-    for i, n in enumerate(neck):
-        layer(f"depth_head.projects.{i}", n, width, 1, 1)
-        layer(f"depth_head.scratch.layer{i + 1}_rn", fusion, n, 3, 3, bias=False)
-        layer(f"depth_head.scratch.refinenet{i + 1}.out_conv", fusion, fusion, 1, 1)
-        for unit in (1, 2):
-            for c in (1, 2):
-                layer(f"depth_head.scratch.refinenet{i + 1}.resConfUnit{unit}.conv{c}", fusion, fusion, 3, 3)
-    for i, k in ((0, 4), (1, 2), (3, 3)):
-        layer(f"depth_head.resize_layers.{i}", neck[i], neck[i], k, k)
-    layer("depth_head.scratch.output_conv1", fusion // 2, fusion, 3, 3)
-    layer("depth_head.scratch.output_conv2.0", head, fusion // 2, 3, 3)
-    layer("depth_head.scratch.output_conv2.2", 1, head, 1, 1)
-    return shapes
 
 
 def file_size(shapes) -> int:
@@ -85,7 +47,7 @@ def model_of(config):
 @pytest.mark.parametrize("size", SIZES)
 def test_public_files_map_to_the_byte_and_every_tensor_is_used(size):
     """Full size, without weights: the layout makes a file of exactly the public one's size, and fits transformers."""
-    shapes = layout(*SIZES[size])
+    shapes = original_layout(*SIZES[size])
     public = next(f for f in weight_files("depth") if size in f.path)
     assert file_size(shapes) == public.bytes
     state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
@@ -102,19 +64,9 @@ def test_the_byte_count_is_safetensors_own():
     assert file_size(shapes) == len(save({n: torch.zeros(s).half() for n, s in shapes.items()}, {"format": "pt"}))
 
 
-TINY = (64, 12, (8, 8, 16, 16), 8)
-
-
-def tiny_state(seed=0):
-    g = torch.Generator().manual_seed(seed)
-    state = {name: 0.2 * torch.randn(shape, generator=g) for name, shape in layout(*TINY, grid=5, head=4).items()}
-    state["depth_head.scratch.output_conv2.2.bias"].fill_(3.0)
-    return state
-
-
 @pytest.fixture
 def file(tmp_path):
-    save_file(tiny_state(), tmp_path / NAME)
+    save_file(original(), tmp_path / NAME)
     return tmp_path / NAME
 
 
@@ -130,7 +82,7 @@ def test_a_file_gives_the_depth_of_the_folder_with_the_same_weights(file, tmp_pa
     """The folder's weights are copied by hand, tensor by tensor in the order both models run."""
     from transformers import DPTImageProcessor
 
-    state = tiny_state()
+    state = original()
     net = model_of(original_config(state, NAME))
     for number, block in enumerate(net.backbone.encoder.layer):
         p = f"pretrained.blocks.{number}."
@@ -184,7 +136,7 @@ def test_it_is_found_by_its_header_alone(file, tmp_path):
 @pytest.mark.parametrize("word, metres", [("hypersim", 20), ("vkitti", 80)])
 def test_metric_files_are_told_by_their_name(tmp_path, word, metres):
     path = tmp_path / f"depth_anything_v2_metric_{word}_vits_fp32.safetensors"
-    save_file(tiny_state(), path)
+    save_file(original(), path)
     model = small(load_depth_model(str(path)))
     made = estimate_depth(model, picture())
     assert made.kind == "metres" and 0 < float(made.depth.min()) and float(made.depth.max()) <= metres
@@ -192,7 +144,7 @@ def test_metric_files_are_told_by_their_name(tmp_path, word, metres):
 
 
 def test_half_precision_files_run_in_full(tmp_path):
-    save_file({k: v.half() for k, v in tiny_state().items()}, tmp_path / NAME)
+    save_file({k: v.half() for k, v in original().items()}, tmp_path / NAME)
     model = load_depth_model(str(tmp_path / NAME))
     assert {p.dtype for p in model.net.parameters()} == {torch.float32}
 
@@ -230,7 +182,7 @@ def added(state):
     ],
 )
 def test_an_unusable_file_is_one_sentence(tmp_path, spoil, name, said):
-    state = tiny_state()
+    state = original()
     spoil(state)
     save_file(state, tmp_path / name)
     with pytest.raises(RefocusError, match=said) as error:

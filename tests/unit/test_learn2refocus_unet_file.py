@@ -168,3 +168,27 @@ def test_svd_xt_is_told_by_its_frames():
 def test_an_unknown_weight_has_no_name():
     with pytest.raises(RefocusError, match=r"loose\.weight is not a weight"):
         comfy_names(["loose.weight"])
+
+
+def test_tensors_without_axes_are_no_unet():
+    for name in (
+        "conv_in.weight",
+        "add_embedding.linear_1.weight",
+        "down_blocks.0.resnets.0.spatial_res_block.conv1.weight",
+    ):
+        for shape in ((), (8,)):
+            with pytest.raises(RefocusError, match=r"mine is|mine has|lacks"):
+                check_unet({**tensors(SMALL), name: shape}, "mine")
+    with pytest.raises(RefocusError, match="a UNet for single pictures"):
+        check_unet({"down_blocks.0.resnets.0.conv1": (), "x.attn2.to_k.weight": ()}, "mine")
+
+
+def test_a_ladder_of_names_is_not_laid_out():
+    """2,000 blocks of 2,000 layers would be 4 million layers to compare with."""
+    resnet = "down_blocks.{}.resnets.{}.spatial_res_block.conv1.weight"
+    found = dict(tensors(SMALL))
+    for i in range(9):
+        found[resnet.format(0, i)] = (32, 32, 3, 3)
+    assert layout_of(found) is None
+    found = {**tensors(SMALL), **{resnet.format(i, 0): (32, 32, 3, 3) for i in range(9)}}
+    assert layout_of(found) is None and layout_of(tensors(SMALL)) == SMALL
