@@ -93,12 +93,13 @@ def _run(func, args, kwargs):
     tensors: list[Tensor] = []
     _mapped(tensors.append, [args, kwargs])
     there = {id(t.inner): t for t in tensors if isinstance(t, Pretended)}
-    name, device = func.overloadpacket.__name__, kwargs.get("device")
+    name = func.overloadpacket.__name__
+    device = next((x for x in (*args, *kwargs.values()) if isinstance(x, torch.device)), None)
     if name == "_has_compatible_shallow_copy_type":
         return False  # a module that is moved gets new parameters
     _check_devices(name, tensors, func)
-    if name == "copy_":
-        on_device = isinstance(args[0], Pretended)
+    if name == "copy_" or (name == "to" and len(tensors) == 2):
+        on_device = isinstance(args[name == "to"], Pretended)
     elif name == "_local_scalar_dense":
         on_device = False
     else:
@@ -106,8 +107,8 @@ def _run(func, args, kwargs):
     if there or on_device:
         _refuse(name, args, kwargs.get("dtype") if on_device else None)
     args, kwargs = _mapped(lambda t: t.inner if isinstance(t, Pretended) else t, [args, kwargs])
-    if device is not None:
-        kwargs = {**kwargs, "device": CPU}
+    args = [CPU if isinstance(x, torch.device) else x for x in args]
+    kwargs = {key: CPU if isinstance(x, torch.device) else x for key, x in kwargs.items()}
     out = AT_ONCE.get(name, func)(*args, **kwargs)
     if not on_device:
         return out
@@ -125,7 +126,7 @@ def _mapped(f, x):
 
 def _check_devices(name, tensors, func):
     others = [t for t in tensors if not isinstance(t, Pretended) and t.ndim]
-    if len(others) == len([t for t in tensors if t.ndim]) or not others or name in ("_to_copy", "copy_"):
+    if len(others) == len([t for t in tensors if t.ndim]) or not others or name in ("_to_copy", "copy_", "to"):
         return
     if not (name.startswith("index") and all(t.dtype in INDICES for t in others)):
         raise RuntimeError(f"Expected all tensors to be on the same device, but {func} got {DEVICE} and cpu.")
