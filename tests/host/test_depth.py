@@ -96,7 +96,7 @@ def test_models_of_extra_paths_are_offered_and_others_refused_in_a_sentence(clie
 
 
 def test_with_nothing_installed_the_node_says_what_to_get(host):
-    with host.client() as client, pytest.raises(RunError, match=r"vits_fp16\.safetensors from Kijai.*49,595,202 bytes"):
+    with host.client() as client, pytest.raises(RunError, match=r"weights fetch depth gets .*vits_fp16\.safetensors"):
         client.run(estimate(client.upload(picture(64, 48), "small.png"), "none installed"))
 
 
