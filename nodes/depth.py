@@ -3,10 +3,11 @@
 import comfy.model_management as mm
 import folder_paths
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..pipelines.depth import MEANINGS, estimate_depth, find_models, load_depth_model
 from ..pipelines.image.checks import RefocusError, check_image
+from ..pipelines.optics import show_depth
 from ..weights.manifest import command, weight_files
 from .abilities import patcher_of
 from .host import CATEGORY, REFOCUS_FOLDER, Schema, from_device, progress_bar
@@ -50,9 +51,9 @@ class RefocusDepth(io.ComfyNode):
             display_name="Refocus Depth",
             category=CATEGORY,
             search_aliases=["depth map", "depth anything", "depth pro", "depth estimation", "monocular depth"],
-            description="Estimates depth from the picture, in float and in the picture's size, for RefocusLens. Takes "
-            "the depth models in models/refocus: transformers folders (Depth Anything V2, Depth Pro, "
-            "ZoeDepth, DPT, GLPN) and Depth Anything V2 as one safetensors file.",
+            description="Estimates depth from the picture, in float and in the picture's size, for RefocusLens, and "
+            "shows it, near white. Takes the depth models in models/refocus: transformers folders (Depth Anything V2, "
+            "Depth Pro, ZoeDepth, DPT, GLPN) and Depth Anything V2 as one safetensors file.",
             inputs=[
                 io.Image.Input(
                     "image",
@@ -116,4 +117,6 @@ class RefocusDepth(io.ComfyNode):
             device=patcher.load_device,
             progress=progress_bar(),
         )
-        return io.NodeOutput(from_device(made.depth), made.kind, made.info)
+        depth = from_device(made.depth)
+        shown = ui.PreviewImage(show_depth(depth, made.kind), cls=cls)
+        return io.NodeOutput(depth, made.kind, made.info, ui=shown)

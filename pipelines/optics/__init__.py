@@ -15,7 +15,7 @@ from .depth import (
 from .focus import FOCUS_BY, Focused, focus_at_distance, focus_at_mask, focus_at_point, focus_automatic, focus_lens
 from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
-from .show import show_defocus, show_focus, zones
+from .show import show_defocus, show_depth, show_focus, zones
 
 __all__ = [
     "DEPTH_KINDS",
@@ -49,6 +49,7 @@ __all__ = [
     "resize_depth",
     "resolve_kind",
     "show_defocus",
+    "show_depth",
     "show_focus",
     "to_disparity",
     "zones",

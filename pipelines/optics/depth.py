@@ -24,6 +24,9 @@ LARGEST_DISPARITY = 1e9
 # Metres between which a scene may run, and by how much its far end must exceed its near one.
 NEAREST, FARTHEST, LEAST_RATIO = 1e-6, 1e9, 1 + 1e-6
 
+# A picture with colours is no depth map: this share of its pixels, this part of its range between two of its channels.
+COLOURED, APART = 0.25, 1 / 16
+
 
 def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = INVERTED_NEAR_OVER_FAR) -> Tensor:
     """Depth map of any kind -> disparity [B, H, W] float32, larger = nearer.
@@ -37,11 +40,11 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
                         result near_over_far / z, so 1 at white
       "auto"            metres if anything exceeds 1, else disparity
     No frame is normalised by its own minimum or maximum: one outlier would change the blur everywhere and a clip
-    would pump. Raises RefocusError on NaN, an unknown kind, or values that no disparity has.
+    would pump. Raises RefocusError on NaN, an unknown kind, a picture in colour, or values that no disparity has.
     """
     check_choice("depth_kind", kind, DEPTH_KINDS)
     check_number("near_over_far", near_over_far, NEAREST / FARTHEST, 1)
-    d = check_plane(depth, "depth")
+    d = _plane(depth)
     holes = sum(int(d[at].isnan().sum()) for at in bands(d))
     if holes:
         raise RefocusError(
@@ -60,6 +63,25 @@ def to_disparity(depth: Tensor, kind: str = "auto", *, near_over_far: float = IN
     for at in bands(d):
         out[at] = _inverse(d[at]) if kind == "metres" else _linear_in_depth(d[at], near_over_far)
     return out
+
+
+def _plane(depth) -> Tensor:
+    """The map [B, H, W]; RefocusError for a photo, or a map in false colours, in its place.
+
+    Told by its colours alone: in COLOURED of its pixels two channels differ by more than APART of the range. A grey one
+    that went through JPEG stays far below, and so does a photo without colours, which cannot be told from a map.
+    """
+    d = check_plane(depth, "depth")
+    if depth.ndim == 4 and depth.shape[-1] >= 3:
+        step = max(1, max(d.shape[1:]) // 256)
+        for one in depth[:, step // 2 :: step, step // 2 :: step, :3]:
+            spread = one.float().amax(-1) - one.float().amin(-1)
+            if (spread > APART * one.abs().max().clamp(min=1)).float().mean() > COLOURED:
+                raise RefocusError(
+                    "depth is a picture in colour, but a depth map is grey: connect the depth map of the photo "
+                    "(RefocusDepth makes one); one in false colours must be saved in grey."
+                )
+    return d
 
 
 def _inverse(d: Tensor) -> Tensor:
@@ -149,5 +171,5 @@ def resolve_kind(depth: Tensor, kind: str) -> str:
     """ "auto" -> "metres" or "disparity" by the rule of to_disparity; any other kind as it is."""
     if check_choice("depth_kind", kind, DEPTH_KINDS) != "auto":
         return kind
-    d = check_plane(depth, "depth")
+    d = _plane(depth)
     return "metres" if any((d[at].isinf() | (d[at] > 1 + 1e-4)).any() for at in bands(d)) else "disparity"

@@ -8,12 +8,27 @@ from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, match_batch, size_of
 from ..image.progress import bands
+from .depth import to_disparity
 from .focus import pixel_at
 from .lens import DefocusMap, check_defocus
 
 NEAR, IN_FOCUS, FAR = (0.20, 0.45, 1.0), (0.25, 1.0, 0.35), (1.0, 0.35, 0.20)
 # A circle of confusion within one pixel cannot be told from a point.
 SHARP_RADIUS = 0.5
+SMALL = 512  # pixels of the longer side of a depth map that is shown
+
+
+def show_depth(depth: Tensor, kind: str) -> Tensor:
+    """Depth [B, H, W] of a kind as to_disparity takes -> small grey pictures [B, h, w, 3], near white and far black.
+
+    The scale is one for all frames: 0 and 1 are at the first and the last hundredth of all disparities.
+    """
+    step = -(-max(depth.shape[1:]) // SMALL)
+    d = to_disparity(depth[:, ::step, ::step], kind)
+    v = d.flatten()[:: max(1, d.numel() // 2**16)].sort().values
+    low, high = v[len(v) // 100], v[-1 - len(v) // 100]
+    grey = (d - low) / (high - low).clamp(min=1e-6)
+    return grey.clamp(0, 1)[..., None].expand(-1, -1, -1, 3)
 
 
 def zones(defocus: DefocusMap) -> tuple[Tensor, Tensor, Tensor]:

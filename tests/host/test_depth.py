@@ -64,6 +64,7 @@ def test_a_batch_from_picture_to_bokeh_with_the_kind_linked(client, model, kind)
     run = client.run(estimate(image, model), on_progress=lambda node, value, top: steps.append((node, value, top)))
     made = client.pictures(run, "5")
     assert len(made) == 3 and {p.size for p in made} == {(133, 75)} and len({p.tobytes() for p in made}) == 3
+    assert [p.size for p in client.pictures(run, "2")] == [(133, 75)] * 3  # shown in the node
     assert text(run, "6") == text(run, "9") == kind and text(run, "7").startswith(f"{model} (depth_anything)")
     values = [value for node, value, top in steps if node == "2"]
     assert values == sorted(values) and values[0] < 100 and values[-1] == 300  # newer hosts leave some of them out

@@ -1,8 +1,11 @@
 """RefocusDepth: the models it lists, what it hands to the lens, and what it leaves behind."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from rackfocus.pipelines.optics import to_disparity
 from rackfocus.tests.nodes.scenes import BASE, BY_ID, image, run
 from rackfocus.weights.manifest import command
 
@@ -47,6 +50,18 @@ def test_depth_goes_to_the_lens_with_its_kind():
     assert lens[0].radius.shape == (2, 48, 64) and float(lens[0].radius.min()) < 0 < float(lens[0].radius.max())
     assert run("RefocusDepth", image=clip, model="relative")[1] == "disparity"
     assert run("RefocusDepth", image=clip, model="relative", nearest_m=3.0)[1] == "inverse_metres"
+
+
+@pytest.mark.parametrize("model", ["metric", "relative"])
+def test_depth_is_shown_in_the_node(tmp_path, model):
+    """A preview for each frame, grey, white where the lens sees the nearest."""
+    clip = torch.cat([image(), 1 - image()])
+    made = BY_ID["RefocusDepth"].execute(clip, model, "auto", 0.0)
+    shown = [np.asarray(Image.open(tmp_path / i["filename"]).convert("RGB")) for i in made.ui.as_dict()["images"]]
+    assert [s.shape for s in shown] == [(48, 64, 3)] * 2
+    disparity = to_disparity(made.args[0], made.args[1])
+    together = torch.stack([disparity.flatten(), torch.from_numpy(np.stack(shown)[..., 0].copy()).flatten().float()])
+    assert torch.corrcoef(together)[0, 1] > 0.9
 
 
 def test_depth_leaves_no_model_behind():

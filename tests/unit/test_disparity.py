@@ -1,9 +1,12 @@
 """Depth of every kind becomes disparity: larger is nearer, nothing is normalised, no edge is averaged."""
 
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optics import (
@@ -67,8 +70,9 @@ def test_auto_is_metres_where_a_value_exceeds_1(value, kind):
     assert torch.equal(to_disparity(depth, "auto"), to_disparity(depth, kind))
 
 
-def test_auto_is_the_default_and_a_colour_image_is_averaged():
-    colour = random(2, H, W, 3)
+def test_auto_is_the_default_and_slight_colour_is_averaged():
+    colour = random(2, H, W, 1) + 0.04 * random(2, H, W, 3, seed=1)
+    colour = colour / colour.max()
     assert torch.allclose(to_disparity(colour), colour.mean(-1))
     assert torch.allclose(to_disparity(colour * 9), 1 / (colour * 9).mean(-1))
     assert to_disparity(colour[0, ..., 0]).shape == (1, H, W)
@@ -188,3 +192,42 @@ def test_shrinking_selects_the_pixels_at_the_centres():
 def test_whatever_shrinks_on_one_axis_selects(size):
     d = ramp(9, 15, 0.50, 0.55) + torch.linspace(0, 0.01, 9)[:, None]
     assert torch.isin(resize_depth(d, *size), d).all()
+
+
+def photo_of(share, apart, levels=1.0):
+    """A picture [1, 40, 60, 3] whose first rows, a share of all, have channels that lie apart."""
+    grey = torch.full((1, 40, 60, 3), 0.5 * levels)
+    grey[:, : int(40 * share), :, 2] += apart * levels
+    return grey
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [photo_of(0.5, 0.1), photo_of(0.5, -0.1), photo_of(1, 0.1, 40.0), random(2, 9, 14, 3), random(1, 300, 700, 4)],
+)
+def test_a_picture_in_colour_is_no_depth_map(picture):
+    for kind in DEPTH_KINDS:
+        with pytest.raises(RefocusError, match="in colour, but a depth map is grey"):
+            to_disparity(picture, kind)
+    with pytest.raises(RefocusError, match="in colour, but a depth map is grey"):
+        resolve_kind(picture, "auto")
+
+
+def test_one_picture_in_colour_among_maps_is_told():
+    with pytest.raises(RefocusError, match="in colour"):
+        to_disparity(torch.cat([photo_of(0, 0), photo_of(1, 0.2)]))
+
+
+@pytest.mark.parametrize("share, apart", [(1.0, 0.05), (0.2, 0.5)])
+def test_a_grey_map_with_some_colour_stays_a_map(share, apart):
+    """JPEG's rounding, a tinted scan, a coloured mark in a corner."""
+    picture = photo_of(share, apart)
+    assert torch.allclose(to_disparity(picture, "disparity"), picture.mean(-1), atol=1e-6)
+
+
+def test_a_grey_map_may_go_through_jpeg_and_its_alpha_counts_for_nothing():
+    levels = (random(48, 64) * 255).to(torch.uint8).numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(levels).convert("RGB").save(buffer, "JPEG", quality=20)
+    read = torch.from_numpy(np.asarray(Image.open(buffer).convert("RGB")).copy())[None] / 255
+    assert to_disparity(torch.cat([read, torch.zeros_like(read[..., :1])], -1), "disparity").shape == (1, 48, 64)

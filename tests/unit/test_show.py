@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rackfocus.pipelines.optics import DefocusMap, show_defocus, show_focus, zones
+from rackfocus.pipelines.optics import DefocusMap, show_defocus, show_depth, show_focus, zones
 from rackfocus.tests.pictures import random, stripes
 
 H, W = 41, 120
@@ -89,3 +89,24 @@ def test_defocus_is_black_in_focus_blue_in_front_red_behind():
 def test_defocus_is_white_hot_at_the_largest_of_all_frames():
     made = show_defocus(DefocusMap(torch.tensor([[[1.0]], [[2.0]]])))
     assert made[1].mean() > made[0].mean() and made.max() == 1
+
+
+def test_depth_is_shown_near_white_on_one_scale_for_all_frames():
+    disparity = torch.cat([stripes(H, W, 0.2, 0.5, 0.8), stripes(H, W, 0.2, 0.2, 0.5)])
+    for kind, depth in (("disparity", disparity), ("inverse_metres", disparity * 9), ("metres", 1 / disparity)):
+        out = show_depth(depth, kind)
+        assert out.shape == (2, H, W, 3)
+        assert torch.allclose(out[:, 5, [5, 60, 110], 1], torch.tensor([[0, 0.5, 1.0], [0, 0, 0.5]]), atol=1e-5)
+    assert torch.equal(out[..., 0], out[..., 2])
+
+
+def test_one_outlier_in_depth_darkens_nothing_and_a_flat_one_is_shown():
+    depth = stripes(H, W, 0.2, 0.5, 0.8)
+    before = show_depth(depth, "disparity")
+    depth[0, 0, 0] = 900.0
+    assert torch.allclose(show_depth(depth, "inverse_metres")[0, 1:], before[0, 1:])
+    assert show_depth(torch.full((1, 3, 5), 2.0), "metres").isfinite().all()
+
+
+def test_large_depth_is_shown_small_with_its_proportions():
+    assert show_depth(torch.rand(1, 700, 1400, generator=torch.manual_seed(0)), "disparity").shape == (1, 234, 467, 3)
