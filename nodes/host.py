@@ -13,7 +13,7 @@ import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pipelines.image import RefocusError, check_choice, check_number, check_text, check_whole, shown
+from ..pipelines.image import RefocusError, check_choice, check_flag, check_number, check_text, check_whole
 from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 from ..weights.manifest import WeightFile
@@ -148,9 +148,7 @@ def _as_widget(i, value):
     if isinstance(i, io.String.Input):
         return check_text(i.id, value)
     if isinstance(i, io.Boolean.Input):
-        if not isinstance(value, int | float) or value not in (0, 1):
-            raise RefocusError(f"{i.id} is {shown(value)}, but on or off (true or false) is needed.")
-        return bool(value)
+        return check_flag(i.id, value)
     return value
 
 

@@ -191,6 +191,13 @@ def check_text(name: str, value) -> str:
     raise RefocusError(f"{name} is {shown(value)}, but a text is needed.")
 
 
+def check_flag(name: str, value) -> bool:
+    """True or False, also as 1 or 0; RefocusError for anything else."""
+    if isinstance(value, Real) and value in (0, 1):
+        return bool(value)
+    raise RefocusError(f"{name} is {shown(value)}, but on or off (true or false) is needed.")
+
+
 def shown(value, characters: int = SHOWN) -> str:
     """A user's value as a sentence may hold it: one line, cut where it is long."""
     if isinstance(value, str):

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ..image.checks import check_choice, check_number, check_whole
+from ..image.checks import check_choice, check_flag, check_number, check_whole
 from ..image.filters import gaussian
 from .inputs import check_position, resize
 
@@ -34,6 +34,7 @@ def finish(
     Raises RefocusError for another size or detail.
     """
     check_choice("frame_size", size, FRAME_SIZES)
+    keep_input = check_flag("keep_input", keep_input)
     check_number("detail", detail, 0, 1, why="0 is as generated, 1 all of the photo's")
     image = (resize(image, *frames.shape[1:3]) if size == "model" else image).to(frames)
     made = transfer_detail(frames, image, position, detail) if detail else resize(frames, *image.shape[1:3])

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..image.checks import (
     RefocusError,
     check_finite,
+    check_flag,
     check_image,
     check_number,
     check_plane,
@@ -79,6 +80,7 @@ def frame_at(stack: Tensor, position: float, *, blend: bool = True) -> tuple[Ten
     Raises RefocusError for a position outside 0..1.
     """
     stack = check_image(stack, "stack")
+    blend = check_flag("blend", blend)
     check_number("the position", position, 0, 1, why="0 is the nearest, 1 the farthest")
     n = stack.shape[0]
     at = position * (n - 1)

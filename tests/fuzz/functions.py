@@ -355,6 +355,7 @@ def sums_to_1(t) -> None:
 
 def cases(count: int, seed: int):
     """(name, callable) of each case."""
+    estimator()  # transformers takes its time to be imported
     names = list(FUNCTIONS)
     weights = [OFTEN.get(name, RARELY.get(name, 1)) for name in names]
     for k in range(count):

@@ -6,6 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import comfy.sample
 import folder_paths
 import torch
 from safetensors.torch import save_file
@@ -33,7 +34,16 @@ def install() -> Path:
         save_file(tiny_lora(), root / "loras" / f"{name}.safetensors")
     shutil.copy(GOLDEN / "unet.safetensors", root / "diffusion_models" / "unet.safetensors")
     use_tiny_svd()
+    comfy.sample.sample_custom = sampled
     return root
+
+
+def sampled(model, noise, cfg, sampler, sigmas, positive, negative, latent, *, callback, seed, **_):
+    """In the place of the host's sampler, which other tests go through: what it is given, mixed, at once."""
+    assert isinstance(seed, int) and noise.isfinite().all() and sigmas.isfinite().all()
+    for step in range(len(sigmas) - 1):
+        callback(step, noise, noise, len(sigmas) - 1)
+    return 0.1 * noise + latent + 0.01 * cfg
 
 
 def depth_folder() -> Path:

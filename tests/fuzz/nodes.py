@@ -48,6 +48,8 @@ def given(draw: Draw, node_id: str, i):
         return draw.flag()
     if isinstance(i, io.String.Input):
         return draw.text(i.default or "a photo")
+    if isinstance(i, io.Image.Input) and node_id == "RefocusPositionSweep":
+        return draw.image(1)
     if isinstance(i, io.Image.Input):
         return draw.image(draw.pick((2, 3, 4)) if i.id == "stack" and not draw.wild() else None)
     if isinstance(i, io.Mask.Input):

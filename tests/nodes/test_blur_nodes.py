@@ -134,9 +134,9 @@ def test_what_moves_between_devices():
     ("call", "said"),
     [
         (lambda: BokehSynthesize.execute({"samples": 1}, slope(9)), "latent must go through VAE Decode"),
-        (lambda: BokehSynthesize.execute(photo(9), "map"), "defocus is a str, but a DefocusMap is needed"),
-        (lambda: DeblurAiF.execute(photo(9), 1.0, defocus="map"), "defocus is a str, but a defocus map is needed"),
-        (lambda: DeblurAiF.execute(photo(9), 2.0, defocus=slope(9)), "strength is 2.0"),
+        (lambda: BokehSynthesize.execute(photo(9), "map"), "defocus is .map., but a DefocusMap is needed"),
+        (lambda: DeblurAiF.execute(photo(9), 1.0, defocus="map"), "defocus is .map., but a DefocusMap is needed"),
+        (lambda: DeblurAiF.execute(photo(9), 2.0, defocus=slope(9)), "strength is 2,"),
         (lambda: BokehSynthesize.execute(photo(9), slope(9), model=3), "the model is a int"),
     ],
 )

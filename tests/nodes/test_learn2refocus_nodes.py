@@ -26,8 +26,8 @@ from rackfocus.pipelines.learn2refocus.sampling import sigmas  # noqa: E402
 from rackfocus.tests.pictures import random  # noqa: E402
 
 WIDGETS = {"frames": 9, "strength": 30.0, "depth_kind": "auto", "quality": "fast", "highlights": 8.0}
-FAST = {"steps": 1, "guidance": 1.0, "seed": 5, "input_position": "4", "max_megapixels": 0.005}
-SIZE = (75, 133)
+FAST = {"steps": 1, "guidance": 1.0, "seed": 5, "input_position": "4", "max_megapixels": 0.01}
+SIZE = (101, 133)
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_automatic_says_what_it_needs(model, photo, sampled, inputs, said):
 
 
 def sweep(model, image, **inputs):
-    settings = {"steps": 1, "guidance": 1.0, "seed": 5, "max_megapixels": 0.005, "frame_width": 40, **inputs}
+    settings = {"steps": 1, "guidance": 1.0, "seed": 5, "max_megapixels": 0.01, "frame_width": 40, **inputs}
     return RefocusPositionSweep.execute(model, image, **settings).args[0]
 
 

@@ -1,5 +1,8 @@
 """Large stacks: tiles without seams, frames that stream, cancel in time."""
 
+import errno
+import tempfile
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -51,6 +54,62 @@ def test_frames_may_stream():
     streamed = fuse_stack(one_by_one(), method="depth")
     assert len(held) == 3
     assert (streamed.image - fuse_stack(stack, method="depth").image).abs().mean() < 1e-3
+
+
+class FullDisk:
+    """A temporary file on which a call fails, as the others then do on closing."""
+
+    def __init__(self, fails: str):
+        self.fails, self.closed = fails, False
+
+    def _call(self, name):
+        if name == self.fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(self, data):
+        self._call("write")
+
+    def flush(self):
+        self._call("flush")
+
+    def close(self):
+        self.closed = True
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("fails", ["write", "flush"])
+def test_a_disk_that_gets_full_is_one_sentence(monkeypatch, fails):
+    file = FullDisk(fails)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: file)
+    with pytest.raises(
+        RefocusError, match=r"cannot be kept in the temporary folder .*No space left.*fewer frames"
+    ) as e:
+        fuse_stack(iter(frames()))
+    assert len(str(e.value)) < 300 and file.closed
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileNotFoundError("No usable folder")])
+def test_a_temporary_folder_that_cannot_be_written_is_one_sentence(monkeypatch, error):
+    def refuse():
+        raise error
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(RefocusError, match=rf"the stack cannot be kept .*{error.args[-1]}.*TMPDIR"):
+        fuse_stack(iter(frames()))
+
+
+def test_an_error_of_whoever_reads_the_frames_is_his_own():
+    def broken():
+        yield torch.zeros(8, 8, 3)
+        raise FileNotFoundError("frame_2.png")
+
+    with pytest.raises(FileNotFoundError, match="frame_2"):
+        fuse_stack(broken())
+
+
+def test_streamed_light_beyond_16_bits_stays_finite():
+    fused = fuse_stack([torch.full((8, 9, 3), 2e5), torch.rand(8, 9, 3, generator=torch.Generator().manual_seed(0))])
+    assert fused.image.isfinite().all()
 
 
 def test_streamed_frames_are_checked():

@@ -10,6 +10,7 @@ from rackfocus.pipelines.image.checks import (
     SHOWN,
     RefocusError,
     check_choice,
+    check_flag,
     check_image,
     check_number,
     check_plane,
@@ -69,6 +70,13 @@ def test_a_choice_is_one_of_the_list(wrong):
     with pytest.raises(RefocusError, match=r"^kind is .*, but one of a, b is needed\.$") as error:
         check_choice("kind", wrong, ("a", "b"))
     assert len(sentence(error)) < 120
+
+
+def test_a_flag_is_on_or_off():
+    assert check_flag("blend", True) is check_flag("blend", 1) is True and check_flag("blend", 0.0) is False
+    for wrong in (None, "no", 2, NAN, [], torch.ones(1)):
+        with pytest.raises(RefocusError, match=r"^blend is .*, but on or off \(true or false\) is needed\.$"):
+            check_flag("blend", wrong)
 
 
 def test_a_text_is_a_text():

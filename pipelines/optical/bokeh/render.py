@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError, check_choice, check_image, check_number, match_batch, size_of
+from ...image.checks import RefocusError, check_choice, check_flag, check_image, check_number, match_batch, size_of
 from ...image.light import decode_srgb, encode_srgb
 from ...image.progress import Counter, bands, look
 from ...optics.aperture import check_aperture
@@ -64,6 +64,7 @@ def render_bokeh(
     al. 1998).
     Raises RefocusError on wrong input.
     """
+    linear = check_flag("linear", linear)
     _check_options(quality, highlights, cats_eye, spherical, chromatic)
     image, background = _check_pictures(image, defocus, background)
     b, h, w, _ = image.shape

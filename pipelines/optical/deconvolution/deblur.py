@@ -35,10 +35,10 @@ def deblur(
     """Undo defocus by deconvolution; sharpens mild blur (radius to about 10 px), cannot invent lost detail.
 
     image [B, H, W, 3] sRGB in 0..1, 8-bit steps welcome. defocus: signed blur radius in pixels of the sharp picture,
-    1 map or B, resized to the image if need be; None: estimated from the picture. aperture: mask [1, S, S], None =
-    circle. strength 0..1: 0 gives the input bit for bit, 1 the full correction. progress(done, total) is called
-    several times a second and may raise to cancel. Returns float32 [B, H, W, 3] sRGB in 0..1. Raises RefocusError on
-    wrong input. Method: restore.restore on overlapping tiles.
+    1 map or B, resized to the image if need be, where more than 96 counts as 96; None: estimated from the picture.
+    aperture: mask [1, S, S], None = circle. strength 0..1: 0 gives the input bit for bit, 1 the full correction.
+    progress(done, total) is called several times a second and may raise to cancel. Returns float32 [B, H, W, 3] sRGB
+    in 0..1. Raises RefocusError on wrong input. Method: restore.restore on overlapping tiles.
     """
     image = check_image(image)
     check_number("strength", strength, 0, 1, why="0 is no change, 1 the full correction")
@@ -51,6 +51,7 @@ def deblur(
         defocus = estimate_defocus(image, progress=progress and (lambda done, total: progress(0, total)))
     defocus = check_defocus(defocus)
     radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
+    radius = radius.clamp(-_FARTHEST, _FARTHEST)  # nothing of what a larger disc has washed out can be brought back
     aperture = check_aperture(aperture).to(image.device)
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]
     counter = Counter(progress, len(jobs) * _PASSES)
@@ -79,7 +80,7 @@ def _tiles(radius: Tensor) -> Iterator[tuple[Span, Span, int]]:
         for columns in _spans(w):
             (y0, y1), (x0, x1) = _widened(rows, _FARTHEST, h), _widened(columns, _FARTHEST, w)
             largest = float(radius[y0:y1, x0:x1].abs().max())
-            yield rows, columns, min(_FARTHEST, 2 * math.ceil(largest) + _FEATHER)
+            yield rows, columns, min(_FARTHEST, 2 * math.ceil(largest) + _FEATHER, max(h, w))
 
 
 def _spans(n: int) -> list[Span]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError, check_choice, check_number, check_whole
+from ...image.checks import RefocusError, check_choice, check_flag, check_number, check_whole
 from ...image.progress import Counter
 from ...image.pyramid import up
 from ...image.tiles import Tile, tiles
@@ -58,6 +58,7 @@ def fuse_stack(
     Returns FuseResult. Raises RefocusError on wrong input.
     """
     check_choice("method", method, METHODS)
+    align = check_flag("align", align)
     frames = gather_frames(frames)
     count = frames.shape[0]
     a, b = _range(count, first, last)

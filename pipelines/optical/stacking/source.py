@@ -1,16 +1,19 @@
 """The frames of a stack, read window by window, aligned as they are read."""
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ...image.checks import RefocusError, check_image, size_of
+from ...image.checks import RefocusError, check_image, cut, size_of
 from ...image.light import decode_srgb, encode_srgb
 from .warp import REACH, Pose, coordinates, inside, place, sample_sharply
+
+HALF = 65504.0  # the largest 16-bit float
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,9 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
     """
     if isinstance(frames, Tensor) or isinstance(frames, str) or not isinstance(frames, Iterable):
         return check_image(frames, "frames")
-    with tempfile.TemporaryFile() as spool:
+    with _room():
+        spool = tempfile.TemporaryFile()
+    try:
         size, count = None, 0
         for frame in frames:
             one = frame[None] if isinstance(frame, Tensor) and frame.ndim == 3 else frame
@@ -65,16 +70,28 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
                     f"frame {count} is {size_of(one[0])} and those before it are "
                     f"{' x '.join(map(str, size))}, but one size is needed: resize the frames."
                 )
+            with _room(f"frame {count} of "):
+                spool.write(one.clamp(-HALF, HALF).half().cpu().contiguous().numpy().data)
             size, count = one.shape[1:], count + one.shape[0]
-            try:
-                spool.write(one.half().cpu().contiguous().numpy().data)
-            except OSError as e:
-                raise RefocusError(
-                    f"the stack's frame {count} does not fit into the temporary folder "
-                    f"{tempfile.gettempdir()}: free some space there or fuse fewer frames."
-                ) from e
         if size is None:
             raise RefocusError("frames is empty, but at least one picture is needed: check the node that makes it.")
-        spool.flush()
-        mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size))
+        with _room():
+            spool.flush()
+            mapped = np.memmap(spool, dtype=np.float16, mode="c", shape=(count, *size))
+    finally:
+        with suppress(OSError):  # what a full disk did not take is not written now either
+            spool.close()
     return torch.from_numpy(mapped)
+
+
+@contextmanager
+def _room(what: str = "") -> Iterator[None]:
+    """An error of the temporary file is one sentence."""
+    try:
+        yield
+    except OSError as error:
+        where = f" {cut(tempfile.tempdir)}" if isinstance(tempfile.tempdir, str) else ""
+        raise RefocusError(
+            f"{what}the stack cannot be kept in the temporary folder{where} ({cut(error.strerror or str(error))}): "
+            "free some space there, name another folder in the variable TMPDIR, or fuse fewer frames."
+        ) from error
