@@ -13,7 +13,7 @@ import folder_paths
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..pipelines.image import RefocusError, check_choice, check_flag, check_number, check_text, check_whole
+from ..pipelines.image import RefocusError, check_choice, check_flag, check_number, check_text, check_whole, shown
 from ..pipelines.image.device import place_for
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 from ..weights.manifest import WeightFile
