@@ -4,17 +4,20 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
 import comfy.model_management as mm
 import comfy.utils
 import folder_paths
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..pipelines.image import RefocusError, check_choice, check_flag, check_number, check_text, check_whole, shown
 from ..pipelines.image.device import place_for
+from ..pipelines.image.progress import Counter
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 from ..weights.manifest import WeightFile
 from .abilities import schema_fields
@@ -124,7 +127,8 @@ def Schema(**fields) -> io.Schema:
 
 def within_limits(execute: Callable) -> Callable:
     """An execute that gets only what its node's widgets could give: the host holds a widget to its limits and list, but
-    not what comes over a link instead. A whole number arrives as an int. Raises RefocusError that names the widget."""
+    not what comes over a link instead. A whole number arrives as an int. Raises RefocusError that names the widget.
+    Cancel is heard wherever it looks."""
     names = execute.__code__.co_varnames[1 : execute.__code__.co_argcount]
 
     @wraps(execute)
@@ -133,7 +137,8 @@ def within_limits(execute: Callable) -> Callable:
         for i in cls.define_schema().inputs:  # GET_SCHEMA writes to the class, which the host has locked by now
             if i.id in values and not (i.optional and values[i.id] is None):
                 values[i.id] = _as_widget(i, values[i.id])
-        return execute(cls, **values)
+        with Counter(lambda done, total: mm.throw_exception_if_processing_interrupted(), 1):
+            return execute(cls, **values)
 
     return checked
 
@@ -171,6 +176,18 @@ def _moved(t, device):
     if isinstance(t, DefocusMap):
         return dataclasses.replace(t, radius=t.radius.to(device))
     return t.to(device) if isinstance(t, Tensor) else t  # anything else: the pipelines say what is wrong with it
+
+
+@contextmanager
+def heard(net):
+    """While it runs, a network of the host's hears Cancel before each of its layers; the hooks are gone afterwards."""
+    layers = [m for m in net.modules() if not any(m.children())] if isinstance(net, torch.nn.Module) else []
+    hooks = [m.register_forward_pre_hook(lambda *_: mm.throw_exception_if_processing_interrupted()) for m in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def progress_bar():

@@ -19,6 +19,8 @@ from ..pipelines.optics import from_1000, resize_depth, to_disparity
 from .host import RefocusModel, depth_kind_input, device_for, from_device, progress_bar, strength_input, to_device
 
 NAME = "optical"
+STEPS = 10_000  # of a bar that several jobs share
+ESTIMATION = 0.1  # of the time that deblurring takes as a whole
 PURPOSE = "lens simulation, focus stacking and deconvolution; no weights"
 NODES = ()
 NOTES = {
@@ -108,6 +110,11 @@ def load() -> RefocusModel:
     return RefocusModel(NAME, {"bokeh": _bokeh, "deblur": _deblur, "stack": _stack, "estimate": _estimate})
 
 
+def _share(bar, start: float, end: float):
+    """A progress for one part of a job, from start to end of a bar of STEPS."""
+    return lambda done, total: bar(round(STEPS * (start + (end - start) * done / total)), STEPS)
+
+
 def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
     device = device_for("lens blur", rehearsal.lens_blur)
     return from_device(
@@ -124,12 +131,13 @@ def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
 
 
 def _deblur(image, *, strength, defocus, aperture):
+    bar = progress_bar()
     if not defocus:
         estimated = to_device(image, device_for("estimation of blur", rehearsal.blur_estimation))
-        defocus = estimate_defocus(estimated, progress=progress_bar())
+        defocus = estimate_defocus(estimated, progress=_share(bar, 0.0, ESTIMATION))
     device = device_for("deblurring", rehearsal.deblurring)
     image, defocus, aperture = (to_device(t, device) for t in (image, defocus, aperture))
-    out = deblur(image, defocus, aperture=aperture, strength=strength, progress=progress_bar())
+    out = deblur(image, defocus, aperture=aperture, strength=strength, progress=_share(bar, ESTIMATION, 1.0))
     return from_device(out), from_device(defocus)
 
 
@@ -147,17 +155,15 @@ def _stack(image, *, depth, depth_kind, frames, strength, aperture, **given):
     device = device_for("lens blur", rehearsal.lens_blur)
     image, aperture = to_device(image, device), to_device(aperture, device)
     b, h, w, _ = image.shape
-    disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind), device), h, w), b, "depth")
     bar, stacks, info = progress_bar(), [], []
+    bar(0, STEPS)
+    disparity = match_batch(resize_depth(to_device(to_disparity(depth, depth_kind), device), h, w), b, "depth")
     for i in range(b):
         one = disparity[i : i + 1]
         planes = stack_disparities(one, frames)
-
-        def step(done, total, i=i):
-            bar(i * total + done, b * total)
-
+        part = _share(bar, i / b, (i + 1) / b)
         stack = render_stack(
-            image[i : i + 1], one, planes, from_1000(strength, w), aperture=aperture, progress=step, **given
+            image[i : i + 1], one, planes, from_1000(strength, w), aperture=aperture, progress=part, **given
         )
         stacks.append(from_device(stack))
         info.append(f"focus disparity {planes[0]:.4g} to {planes[-1]:.4g}")

@@ -17,6 +17,7 @@ from ...pipelines.optics import DefocusMap, resize_depth
 from ..flux import hook
 from ..flux.hook import with_conditions
 from ..flux.lora import architecture_of, lora_patcher
+from ..host import heard
 from ..sampling import Report, sample
 
 TEXT_TOKENS = 512  # of T5, as published; ComfyUI's own default is 256
@@ -192,7 +193,8 @@ def encode_images(vae, setup: Setup, images: list[Tensor | None], picture: Tenso
         image = torch.zeros_like(picture) if image is None else image
         # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
         pixels = image if slot.signed else (image + 1) / 2
-        latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
+        with heard(getattr(vae, "first_stage_model", None)):
+            latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
     if latents[0].ndim != 4 or latents[0].shape[1] != 16:
         raise RefocusError(
             f"the VAE makes latents of {latents[0].shape[1]} channels, but FLUX.1's makes 16: connect "
@@ -222,5 +224,6 @@ def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int
         samples = sample(
             prepared.model, noise[frame], levels, positive, positive, latent[frame], cfg=1.0, seed=seed, report=report
         )
-        out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
+        with heard(getattr(vae, "first_stage_model", None)):
+            out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
     return torch.cat(out)

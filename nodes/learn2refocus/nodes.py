@@ -71,5 +71,5 @@ class RefocusPositionSweep(io.ComfyNode):
         sheets = []
         for one in small.split(1):
             made = run(models, one, list(range(POSITIONS)), steps=steps, guidance=guidance, seed=seed, chunk=POSITIONS)
-            sheets.append(contact_sheet([resize(from_device(frames), height, width) for frames in made], frame_width))
+            sheets.append(contact_sheet((resize(from_device(frames), height, width) for frames in made), frame_width))
         return io.NodeOutput(sheets)

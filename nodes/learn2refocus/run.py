@@ -22,7 +22,7 @@ from ...pipelines.learn2refocus.inputs import (
 )
 from ...pipelines.learn2refocus.sampling import sigmas
 from ...pipelines.optics import METRIC_KINDS, resolve_kind, to_disparity
-from ..host import from_device
+from ..host import from_device, heard
 from ..sampling import Report, sample
 from .models import LOADER, SvdModels
 from .widgets import AUTOMATIC, TRAINED
@@ -144,7 +144,8 @@ def embed(clip_vision, image: Tensor, context: int, *, corrected: bool = False) 
         )
     mm.load_model_gpu(clip_vision.patcher)
     pixels = clip_pixels(image.to(clip_vision.load_device), corrected=corrected)
-    found = clip_vision.model(pixel_values=pixels)[2]  # (last hidden state, intermediate, embedding, ...)
+    with heard(clip_vision.model):
+        found = clip_vision.model(pixel_values=pixels)[2]  # (last hidden state, intermediate, embedding, ...)
     if found is None or found.shape[-1] != context:
         size = "no embedding" if found is None else f"embeddings of {found.shape[-1]} values"
         raise RefocusError(
@@ -155,7 +156,8 @@ def embed(clip_vision, image: Tensor, context: int, *, corrected: bool = False) 
 
 def encode(vae, image: Tensor) -> Tensor:
     """image [1, H, W, 3] -> latents [1, 4, h, w], the mode, not scaled."""
-    latent = vae.encode(image)
+    with heard(getattr(vae, "first_stage_model", None)):
+        latent = vae.encode(image)
     if latent.ndim != 4 or latent.shape[1] != 4:
         raise RefocusError(
             f"the VAE makes latents of {latent.shape[1]} channels, but SVD's makes 4: connect the VAE {LOADER}."
@@ -168,7 +170,8 @@ def decode(vae, samples: Tensor, chunk: int, advance=None) -> Tensor:
     frames = []
     for some in samples.split(chunk):
         mm.throw_exception_if_processing_interrupted()
-        frames.append(vae.decode(some)[..., :3])
+        with heard(getattr(vae, "first_stage_model", None)):
+            frames.append(vae.decode(some)[..., :3])
         if advance is not None:
             advance(len(some))
     return torch.cat(frames)

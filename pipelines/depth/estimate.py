@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..files import SURPRISES, short
 from ..image.checks import RefocusError, check_choice, check_image, check_number, cut
+from ..image.progress import Counter, by_pieces, look
 from ..optics.depth import resize_depth, to_disparity
 from .load import MEANINGS, DepthModel
 
@@ -52,11 +53,12 @@ def estimate_depth(
     meaning = model.meaning if meaning == "auto" else meaning
     disparity = torch.empty(image.shape[:3], dtype=torch.float32, device=image.device)  # [B, H, W]
     total = TICKS * len(image)
-    for i, frame in enumerate(image.split(1)):
-        with layers_reported(model.net, lambda share, i=i: progress(int(TICKS * (i + share)), total)):
-            disparity[i] = _disparity(model, frame.to(device or image.device), meaning)[0].to(image.device)
-    progress(total, total)
-    found = _metres(disparity) if meaning == "metres" else _scaled(disparity, nearest_m)
+    with Counter(progress, total) as counter:
+        for i, frame in enumerate(image.split(1)):
+            with layers_reported(model.net, lambda share, i=i: counter.to(int(TICKS * (i + share)))):
+                disparity[i] = _disparity(model, frame.to(device or image.device), meaning)[0].to(image.device)
+        counter.to(total)
+        found = _metres(disparity) if meaning == "metres" else _scaled(disparity, nearest_m)
     doubt = ""
     if not model.stated and meaning == model.meaning:
         doubt = (
@@ -67,7 +69,7 @@ def estimate_depth(
 
 
 def _metres(disparity: Tensor) -> DepthEstimate:
-    depth = 1 / disparity.clamp_(1 / FARTHEST_M, 1 / NEAREST_M)
+    depth = by_pieces(lambda d: 1 / d.clamp(1 / FARTHEST_M, 1 / NEAREST_M), disparity)
     return DepthEstimate(depth, "metres", f"metres, {depth.min():.3g} to {depth.max():.3g} m")
 
 
@@ -96,7 +98,9 @@ def _scaled(disparity: Tensor, nearest_m: float) -> DepthEstimate:
 def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
     """One picture [1, H, W, 3] -> [1, H, W] disparity, 1/m for a metric model, of the picture's size."""
     h, w = image.shape[1:3]
+    look()
     values = model.pixels.values(image)
+    look()
     try:
         out = model.net(pixel_values=values)
         d = out.predicted_depth.float()
@@ -107,6 +111,7 @@ def _disparity(model: DepthModel, image: Tensor, meaning: str) -> Tensor:
             f"the depth model {cut(model.name)} fails on a picture of {w} x {h} ({short(error)}), but it should give "
             "depth: its config.json may not fit its weights, fetch it again, or try another model."
         ) from error
+    look()
     if d.ndim == 4:
         d = d[:, 0]
     if not d.isfinite().all():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..files import config_number, config_numbers
 from ..image.checks import RefocusError, cut, shown
+from ..image.progress import look
 
 LARGEST = 3072  # pixels of a side that a network looks at; Depth Pro's 1536 is the largest published
 MOST_MEAN = 1e4
@@ -84,6 +85,7 @@ class Pixels:
             smooth = self.antialias and self.mode in ("bilinear", "bicubic")
             # Bicubic overshoots at edges; 8-bit processors cut that off after each axis.
             for step in ((x.shape[-2], size[1]), size):
+                look()
                 x = F.interpolate(x, step, mode=self.mode, antialias=smooth, **corners).clamp(0, 1)
         if self.mean is None:
             return x

@@ -14,7 +14,7 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from .checks import RefocusError
-from .progress import PIECE, look
+from .progress import PIECE, bands, look
 
 
 def window_max(x: Tensor, k: int | tuple[int, int], *, pad: bool = True) -> Tensor:
@@ -53,6 +53,25 @@ def _plane_by_plane(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return torch.cat(out).unflatten(0, x.shape[:2])
 
 
+def _band_by_band(f: Callable[[Tensor], Tensor], x: Tensor, reach: int, channels: int = 1) -> Tensor:
+    """f of x [..., H, W], for an f from [N, 1, h, W] to [N, channels, h, W] that looks `reach` rows far and goes on at
+    the border with its outermost pixels. By bands of rows, with looks, where x is large.
+
+    Returns [..., H, W], or with several channels [..., channels, H, W].
+    """
+    h, w = x.shape[-2:]
+    planes = x.reshape(-1, h, w)
+    size = x.shape if channels == 1 else (*x.shape[:-2], channels, h, w)
+    if planes.numel() <= PIECE:
+        return f(planes[:, None]).reshape(size)
+    out = x.new_empty(len(planes), channels, h, w)
+    for i, rows in bands(planes):
+        top = max(0, rows.start - reach)
+        found = f(planes[i, top : rows.stop + reach][None, None])[0]
+        out[i, :, rows] = found[:, rows.start - top : rows.stop - top]
+    return out.reshape(size)
+
+
 def _extreme(x: Tensor, k: int, pad: bool, dim: int) -> Tensor:
     """Largest value in each window of k along an axis, from windows twice as wide in each step."""
     if pad:
@@ -70,12 +89,8 @@ def _extreme(x: Tensor, k: int, pad: bool, dim: int) -> Tensor:
 def gaussian(x: Tensor, sigma: float) -> Tensor:
     """[..., H, W] -> [..., H, W]: Gaussian of `sigma` pixels, cut at 3 sigma."""
     size = 2 * max(1, math.ceil(3 * sigma)) + 1
-    planes = x.reshape(-1, 1, *x.shape[-2:])
-    return (
-        _kornia("filters")
-        .gaussian_blur2d(planes, (size, size), (sigma, sigma), border_type="replicate")
-        .reshape(x.shape)
-    )
+    blur = _kornia("filters").gaussian_blur2d
+    return _band_by_band(lambda t: blur(t, (size, size), (sigma, sigma), border_type="replicate"), x, size // 2)
 
 
 def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
@@ -88,9 +103,9 @@ def guided(x: Tensor, guide: Tensor, r: int, eps: float) -> Tensor:
 
 def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
     """[..., H, W] -> its central differences along x and along y, per pixel."""
-    planes = x.reshape(-1, 1, *x.shape[-2:])
-    both = _kornia("filters").spatial_gradient(planes, mode="diff", normalized=True)
-    return both[:, 0, 0].reshape(x.shape), both[:, 0, 1].reshape(x.shape)
+    differences = _kornia("filters").spatial_gradient
+    both = _band_by_band(lambda t: differences(t, mode="diff", normalized=True)[:, 0], x, 1, channels=2)
+    return both[..., 0, :, :], both[..., 1, :, :]
 
 
 def shrink(x: Tensor, height: int, width: int) -> Tensor:

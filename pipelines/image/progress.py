@@ -20,7 +20,7 @@ class Counter:
     """Steps done, out of `total`; report(done, total), if there is one, hears of each.
 
     report may raise to cancel: what it raises passes through. `with` a counter, look() anywhere below reports its
-    count once more.
+    count once more; with one that reports to nobody, that of the counter around it.
     """
 
     def __init__(self, report: Callable[[int, int], object] | None, total: int):
@@ -28,7 +28,7 @@ class Counter:
         self._before: list[Token] = []
 
     def __enter__(self) -> "Counter":
-        self._before.append(_running.set(self))
+        self._before.append(_running.set(_running.get() if self.report is None else self))
         return self
 
     def __exit__(self, *_) -> None:

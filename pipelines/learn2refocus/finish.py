@@ -1,12 +1,14 @@
 """Generated frames as the artist gets them: their size, the photo's detail, the photo among them, a contact sheet."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from ..image.checks import check_choice, check_flag, check_number, check_whole
 from ..image.filters import gaussian
+from ..image.progress import bands, look
 from .inputs import check_position, resize
 
 FRAME_SIZES = ("model", "input")
@@ -55,12 +57,18 @@ def transfer_detail(frames: Tensor, image: Tensor, position: int, amount: float 
     h, w = frames.shape[1:3]
     height, width = image.shape[1:3]
     sigma = TAKEN * math.sqrt(height * width / (h * w))
-    fine, made = image - _blurred(image, sigma), []
-    for frame in frames.split(1):
+    soft = _blurred(image, sigma)
+    made = image.new_empty(len(frames), height, width, 3)
+    for i, frame in enumerate(frames.split(1)):
+        look()
         share = amount * resize(as_sharp(frame, own)[..., None] ** STEEP, height, width)  # [1, H, W, 1]
+        look()
         large = resize(frame, height, width)
-        made.append((large + share * (fine - (large - _blurred(large, sigma)))).clamp(0, 1))
-    return torch.cat(made)
+        soft_frame = _blurred(large, sigma)
+        for _, at in bands(large):
+            fine, coarse = image[0, at] - soft[0, at], large[0, at]
+            made[i, at] = (coarse + share[0, at] * (fine - (coarse - soft_frame[0, at]))).clamp(0, 1)
+    return made
 
 
 def as_sharp(a: Tensor, b: Tensor) -> Tensor:
@@ -79,7 +87,7 @@ def as_sharp(a: Tensor, b: Tensor) -> Tensor:
     return ratio(NARROW, ENOUGH, ratio(WIDE, ENOUGH_WIDE, 1.0)).clamp(0, 1)
 
 
-def contact_sheet(stacks: list[Tensor], width: int) -> Tensor:
+def contact_sheet(stacks: Iterable[Tensor], width: int) -> Tensor:
     """Stacks [N, h, w, 3], one for each input position -> [1, rows * h', N * width, 3]: a row for each, near to far.
 
     The frame at the photo's own position, number r of row r, has a white line round it.

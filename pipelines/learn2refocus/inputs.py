@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..image.checks import check_number, check_whole
 from ..image.filters import shrink
+from ..image.progress import look
 
 POSITIONS, NEAREST_M = 9, 0.05
 SIDE, MEGAPIXELS = 64, 0.5  # sides are multiples of SIDE; the largest picture, as published
@@ -56,8 +57,12 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     """[B, h, w, C] in 0..1 -> [B, height, width, C] in 0..1: bicubic, antialiased; of its own size it is unchanged."""
     if image.shape[1:3] == (height, width):
         return image
-    x = F.interpolate(image.movedim(-1, 1), (height, width), mode="bicubic", antialias=True, align_corners=False)
-    return x.movedim(1, -1).clamp(0, 1)
+    out = []
+    for one in image.movedim(-1, 1).split(1):
+        look()
+        one = F.interpolate(one, (height, width), mode="bicubic", antialias=True, align_corners=False)
+        out.append(one.clamp(0, 1))
+    return torch.cat(out).movedim(1, -1)
 
 
 def clip_pixels(image: Tensor, *, corrected: bool = False) -> Tensor:

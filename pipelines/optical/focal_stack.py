@@ -21,6 +21,7 @@ from ..image.checks import (
     match_batch,
     shown,
 )
+from ..image.progress import look
 from ..optics.focus import pixel_at
 from ..optics.lens import defocus_from_disparity
 from .bokeh.render import render_bokeh
@@ -39,9 +40,12 @@ def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> li
     count = check_whole("the number of frames of a focal stack", count, 2, MOST_FRAMES)
     check_number("robust", robust, 0, 0.499)
     disparity = check_finite(check_plane(disparity, "disparity"), "disparity")
-    v = disparity.reshape(-1).sort().values
+    v = disparity.reshape(-1)
     k = int(robust * (len(v) - 1))
-    return torch.linspace(float(v[-1 - k]), float(v[k]), count).tolist()
+    look()
+    far = float(v.kthvalue(k + 1).values)
+    look()
+    return torch.linspace(float(v.kthvalue(len(v) - k).values), far, count).tolist()
 
 
 def render_stack(
@@ -61,15 +65,15 @@ def render_stack(
     planes = list(focus_disparities)
     if not planes:
         raise RefocusError("no focal plane was given, but at least one focus disparity is needed.")
-    frames = []
+    out = torch.empty(len(planes), *image.shape[1:], device=image.device)
     for i, focus in enumerate(planes):
 
         def step(done, total, i=i):
             if progress is not None:
                 progress(i * total + done, len(planes) * total)
 
-        frames.append(render_bokeh(image, defocus_from_disparity(d, focus, strength), progress=step, **bokeh))
-    return torch.cat(frames)
+        out[i] = render_bokeh(image, defocus_from_disparity(d, focus, strength), progress=step, **bokeh)[0]
+    return out
 
 
 def frame_at(stack: Tensor, position: float, *, blend: bool = True) -> tuple[Tensor, int, float]:

@@ -130,6 +130,6 @@ def test_progress_comes_often_and_ends_at_its_total(align, monkeypatch):
     steps = 3 * (1 + 6 + align) + 6  # frames x (first pass, tiles, registration), and each tile's fusion
     assert {total for _, total in seen} == {steps}
     done = [d for d, _ in seen]
-    assert sorted(set(done)) == list(range(1, steps + 1)) and done == sorted(done)
+    assert sorted(set(done)) == list(range(steps + 1)) and done == sorted(done)
     if align:
         assert done.count(1) > 5 and done.count(2) > 5  # while the second and the third frame are registered

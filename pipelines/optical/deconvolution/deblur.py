@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...image.checks import check_image, check_number, match_batch
-from ...image.progress import Counter
+from ...image.progress import Counter, bands
 from ...optics.aperture import check_aperture
 from ...optics.lens import DefocusMap, check_defocus
 from .estimate import estimate_defocus
@@ -50,11 +50,20 @@ def deblur(
         # The restoration takes most of the time; until then the count stays at 0, but a cancel is heard.
         defocus = estimate_defocus(image, progress=progress and (lambda done, total: progress(0, total)))
     defocus = check_defocus(defocus)
-    radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
-    radius = radius.clamp(-_FARTHEST, _FARTHEST)  # nothing of what a larger disc has washed out can be brought back
-    aperture = check_aperture(aperture).to(image.device)
+    passes = n * len(_spans(h)) * len(_spans(w)) * _PASSES
+    with Counter(progress, passes) as counter:
+        counter.pulse()
+        radius = match_batch(defocus.scaled_to(h, w).radius, n, "defocus map").to(image.device)
+        radius = radius.clamp(-_FARTHEST, _FARTHEST)  # nothing of what a larger disc washed out can be brought back
+        return _deblurred(image, radius, check_aperture(aperture).to(image.device), strength, noise, counter)
+
+
+def _deblurred(
+    image: Tensor, radius: Tensor, aperture: Tensor, strength: float, noise: float, counter: Counter
+) -> Tensor:
+    """image [B, H, W, 3], radius [B, H, W], aperture [1, S, S] -> [B, H, W, 3]."""
+    n, h, w = image.shape[:3]
     jobs = [(i, tile) for i in range(n) for tile in _tiles(radius[i])]
-    counter = Counter(progress, len(jobs) * _PASSES)
     total, weight = torch.zeros_like(image), torch.zeros_like(image[..., :1])
     for k, (i, (rows, columns, halo)) in enumerate(jobs):
         counter.to(k * _PASSES)
@@ -66,10 +75,12 @@ def deblur(
         ramp = (_ramp(rows, h, y0, y1, image)[:, None] * _ramp(columns, w, x0, x1, image))[..., None]
         total[i, y0:y1, x0:x1] += ramp * sharp
         weight[i, y0:y1, x0:x1] += ramp
-    change = total / weight - image
-    touched = change.abs().amax(-1, keepdim=True) > 1e-6
+    for at in bands(image):  # in the sum's own place
+        change = total[at] / weight[at] - image[at]
+        touched = change.abs().amax(-1, keepdim=True) > 1e-6
+        total[at] = torch.where(touched, image[at] + strength * change, image[at]).clamp(0, 1)
     counter.to(counter.total)
-    return torch.where(touched, image + strength * change, image).clamp(0, 1)
+    return total
 
 
 def _tiles(radius: Tensor) -> Iterator[tuple[Span, Span, int]]:

@@ -25,7 +25,7 @@ from ...image.checks import check_image, check_whole
 from ...image.device import means_over_areas, where_able
 from ...image.filters import gradient, window_max, window_min
 from ...image.light import WHITE, decode_srgb, encode_srgb
-from ...image.progress import Counter
+from ...image.progress import PIECE, Counter, by_pieces, look
 from ...image.pyramid import fill
 from ...optics.aperture import aperture_kernel, aperture_mask
 from ...optics.lens import DefocusMap
@@ -64,8 +64,10 @@ def estimate_defocus(image: Tensor, *, progress: Progress | None = None) -> Defo
     if min(h, w) < WINDOW:
         return DefocusMap(image.new_zeros(image.shape[:3]))
     # Frame by frame from the decoding on: even a power may round otherwise at another place in a batch.
-    counter = Counter(progress, len(image) * sum(_passes(h, w)))
-    return DefocusMap(torch.stack([_estimate(frame.clamp(0, 1), counter.tick) for frame in image]))
+    counter = Counter(progress, _total(len(image), h, w))
+    with counter:
+        counter.pulse()
+        return DefocusMap(torch.stack([_estimate(frame.clamp(0, 1), counter.tick) for frame in image]))
 
 
 def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress | None = None) -> DefocusMap:
@@ -80,7 +82,8 @@ def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress |
     scale = min(1.0, math.sqrt(pixels / (h * w)))
     if scale < 1:
         size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))
-        image = torch.stack([_reduced(frame.clamp(0, 1), size) for frame in image])
+        with Counter(progress, _total(len(image), *size)):
+            image = torch.stack([_reduced(frame.clamp(0, 1), size) for frame in image])
     return estimate_defocus(image, progress=progress).scaled_to(h, w)
 
 
@@ -93,6 +96,11 @@ def _reduced(frame: Tensor, size: tuple[int, int]) -> Tensor:
     return encode_srgb(where_able("reduction of photos", means_over_areas, means, decode_srgb(frame)))
 
 
+def _total(frames: int, h: int, w: int) -> int:
+    """Calls of tick; 1 of nothing where no window fits."""
+    return frames * sum(_passes(h, w)) or 1
+
+
 def _passes(h: int, w: int) -> list[int]:
     """Calls of tick per level: one for each row of windows, one for each spectrum that is compared."""
     sizes = [(-(-h // 2**level), -(-w // 2**level)) for level in range(LEVELS)]
@@ -102,6 +110,7 @@ def _passes(h: int, w: int) -> list[int]:
 def _estimate(frame: Tensor, tick: Tick) -> Tensor:
     """frame [H, W, 3] sRGB -> radius [H, W]."""
     light = full = luminance(frame)
+    look()
     brightest = frame.amax(-1)
     clipped = ((brightest >= WHITE) | (brightest <= 1 - WHITE)).float()
     score, told = _scores(light, clipped, 0, tick)  # [radii, h, w], [h, w]
@@ -115,10 +124,13 @@ def _estimate(frame: Tensor, tick: Tick) -> Tensor:
         coarse, tells = coarse[:, rows][:, :, columns], tells[rows][:, columns]
         score = score + coarse * tells
         told = told | tells
+    look()
     if not told.any():
         return torch.zeros_like(full)
     radius = _to_pixels(_lower_quartile(_smallest_likely(score), told), full.shape)
+    look()
     radius = torch.minimum(radius, steepest(full))
+    look()
     return torch.where(radius < _LEAST_RADIUS, 0, radius)
 
 
@@ -142,9 +154,15 @@ def steepest(light: Tensor) -> Tensor:
 
     A disc of radius r turns an edge of contrast C into a ramp no steeper than 2 C / (pi r), its line spread's peak.
     """
-    slope = torch.hypot(*gradient(light)) - 3 * _QUANTUM / srgb_slope(light)
+    slope = by_pieces(srgb_slope, light)
+    slope = torch.hypot(*gradient(light)) - 3 * _QUANTUM / slope
+    look()
     slope = window_max(slope.clamp(min=1e-6)[None, None], 2 * _SLOPE_REACH + 1)
-    contrast = window_max(light[None, None], WINDOW + 1) - window_min(light[None, None], WINDOW + 1)
+    look()
+    contrast = window_max(light[None, None], WINDOW + 1)
+    look()
+    contrast = contrast - window_min(light[None, None], WINDOW + 1)
+    look()
     return (2 / math.pi * contrast / slope)[0, 0]
 
 
@@ -155,6 +173,7 @@ def _scores(light: Tensor, clipped: Tensor, level: int, tick: Tick) -> tuple[Ten
     finest = p[..., -_RINGS // 4 :].mean(-1).flatten()
     noise = float(torch.quantile(finest[:: max(1, finest.numel() // 100000)], 0.05))
     noise = min(max(noise, _QUANTUM**2), _MOST_NOISE**2)
+    look()
     score = likelihood(p.reshape(-1, _RINGS), noise, level, tick).reshape(*mean.shape, -1).movedim(-1, 0)
     score = F.avg_pool2d(score[None], 3, 1, 1, count_include_pad=False)[0]
     return score, (p[..., _FIRST_RING] > _SIGNAL * noise) & (lost < _MOST_CLIPPED)
@@ -195,6 +214,7 @@ def likelihood(p: Tensor, noise: float, level: int, tick: Tick = lambda: None) -
         for q in shape:
             c = ((p - noise).clamp(min=0) * count).sum(-1) / (q * count).sum()
             for _ in range(6):  # Fisher scoring for the amplitude
+                look()
                 v = c[:, None] * q + noise
                 g = count * q / v**2
                 c = ((g * (p - noise)).sum(-1) / (g * q).sum(-1)).clamp(min=1e-12)
@@ -263,5 +283,9 @@ def _lower_quartile(radius: Tensor, told: Tensor) -> Tensor:
     """
     v = torch.where(told, radius, float("nan"))[None, None]
     v = F.unfold(F.pad(v, (2, 2, 2, 2), value=float("nan")), 5)[0]  # [25, h * w]
-    quartile = v.nanquantile(0.25, dim=0).reshape(radius.shape)
+    parts = []
+    for part in v.split(PIECE // 64, dim=1):  # each is sorted
+        look()
+        parts.append(part.nanquantile(0.25, dim=0))
+    quartile = torch.cat(parts).reshape(radius.shape)
     return fill(torch.nan_to_num(quartile)[None], quartile.isnan())[0]

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.filters import fft_size
+from ...image.progress import look
 from ...optics.aperture import aperture_kernel
 
 # Neighbouring discs of the bank differ by 1 px or 15 percent: the sum of two is then a disc with a soft rim, and
@@ -51,6 +52,7 @@ class Slice:
 
     def scatter(self, x: Tensor) -> Tensor:
         """B_k x: [..., h, w] on source -> [..., h', w'] on target."""
+        look()
         if self.spectrum is None:
             return x
         y = torch.fft.irfft2(torch.fft.rfft2(x, s=self.size) * self.spectrum, s=self.size)
@@ -59,6 +61,7 @@ class Slice:
 
     def gather(self, y: Tensor) -> Tensor:
         """B_k^T y: [..., h', w'] on target -> [..., h, w] on source."""
+        look()
         if self.spectrum is None:
             return y
         (oy, ox), (y0, y1, x0, x1) = self.offset, self.source
@@ -127,6 +130,7 @@ def slice_weights(radius: Tensor) -> Iterator[tuple[float, Tensor]]:
 
 def _make_slice(radius: float, weight: Tensor, aperture: Tensor) -> Slice | None:
     """weight [H, W] -> its slice, nothing let through yet; None where no pixel has a weight."""
+    look()
     rows, columns = torch.nonzero(weight.amax(1) > 0)[:, 0], torch.nonzero(weight.amax(0) > 0)[:, 0]
     if not len(rows):
         return None
@@ -149,6 +153,7 @@ def _make_slice(radius: float, weight: Tensor, aperture: Tensor) -> Slice | None
 
 def _through(k: int, slices: list[Slice], cover: list[Tensor], like: Tensor) -> Tensor:
     """T_k on slice k's target: 1 less what the nearer slices, which come before it, cover."""
+    look()
     hidden = torch.zeros_like(like)
     for nearer, c in zip(slices[:k], cover[:k], strict=True):
         share = occlusion(nearer.radius, slices[k].radius)

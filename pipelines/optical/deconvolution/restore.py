@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...image.filters import window_max
 from ...image.light import WHITE, decode_srgb, encode_srgb
+from ...image.progress import look
 from ...image.pyramid import fill
 from .operator import BlurOperator
 
@@ -62,7 +63,9 @@ def restore(
     slope = srgb_slope(b)
     variance = noise**2 + grain**2 + (HIDDEN * (1 - A.seen).clamp(min=0)) ** 2
     trust = inside * ~disc * slope**2 / variance  # a highlight's disc clips all over and carries no equation
+    look()
     x = fill(b, disc)
+    look()
     for step in range(STEPS):
         error = A.forward(x) - b
         V = trust * ~(clipped & (error > 0))

@@ -37,12 +37,14 @@ def align(
         # Hundreds of samplings follow: where the device has none of this kind, all of them stay on the CPU.
         small = small.to(place_for("alignment of frames", small.device, bordered_bicubic))
         straight = Pose(IDENTITY, distortion[i])
+        pulse()
         if distortion[i]:
             small = _warped(small, straight)
         if before is None:
             poses.append(straight)
         else:
             theta = register(small, before, pulse)
+            pulse()
             step = similarity(theta)
             gain = exposure(small, before, step)
             step[:, 2] *= factor

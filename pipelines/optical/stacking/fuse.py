@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...image.checks import RefocusError, check_choice, check_flag, check_number, check_whole
-from ...image.progress import Counter
+from ...image.progress import Counter, look
 from ...image.pyramid import up
 from ...image.tiles import Tile, tiles
 from .align import align as align_stack
@@ -59,7 +59,8 @@ def fuse_stack(
     """
     check_choice("method", method, METHODS)
     align = check_flag("align", align)
-    frames = gather_frames(frames)
+    with Counter(None if isinstance(frames, Tensor) else progress, 1):  # the frames of a stream are not counted yet
+        frames = gather_frames(frames)
     count = frames.shape[0]
     a, b = _range(count, first, last)
     bend = _distortion(distortion, count)[a : b + 1]
@@ -72,22 +73,26 @@ def fuse_stack(
     image = torch.empty((1, h, w, 3), device=frames.device)
     plan = tiles(h, w, halo=HALO, area=TILE_FLOATS // (3 * n))
     counter = Counter(progress, n * (len(survey_tiles(h, w)) + len(plan) + align) + len(plan))
-    stack = _stack(frames, align, bend, counter)
-    coarse = survey(stack, counter.tick)
-    for t in plan:
-        window, measure = _measured(stack, coarse, t, counter.tick)
-        position, sure = peak(measure)
-        if method == "average":
-            fused = fuse_average(window, measure)
-        elif method == "depth":
-            fused = fuse_depth(window, position)
-        else:
-            fused = fuse_pyramid(window, measure)
-        smooth = smooth_position(position, sure, fused.mean(-1))
-        image[(0, *t.core)] = fused[t.inner]
-        order[(0, *t.core)] = (a + smooth[t.inner]) / max(count - 1, 1)
-        confidence[(0, *t.core)] = sure[t.inner]
-        counter.tick()
+    with counter:
+        counter.pulse()
+        stack = _stack(frames, align, bend, counter)
+        coarse = survey(stack, counter.tick)
+        for t in plan:
+            window, measure = _measured(stack, coarse, t, counter.tick)
+            position, sure = peak(measure)
+            look()
+            if method == "average":
+                fused = fuse_average(window, measure)
+            elif method == "depth":
+                fused = fuse_depth(window, position)
+            else:
+                fused = fuse_pyramid(window, measure)
+            look()
+            smooth = smooth_position(position, sure, fused.mean(-1))
+            image[(0, *t.core)] = fused[t.inner]
+            order[(0, *t.core)] = (a + smooth[t.inner]) / max(count - 1, 1)
+            confidence[(0, *t.core)] = sure[t.inner]
+            counter.tick()
     return FuseResult(image, order, confidence)
 
 

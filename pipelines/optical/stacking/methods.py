@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...image.filters import guided
 from ...image.light import decode_srgb, encode_srgb
+from ...image.progress import look
 from ...image.pyramid import analyse, down, synthesise
 from .sharpness import ROUNDING
 
@@ -56,8 +57,10 @@ def fuse_pyramid(frames: Tensor, measure: Tensor) -> Tensor:
     measure. sRGB: its steps are near equal to the eye and to a camera's noise.
     """
     w = weights(measure, PYRAMID_CONTRAST)[:, None]
+    look()
     fused = []
     for band in analyse(frames.movedim(-1, 1), PYRAMID_LEVELS):
+        look()
         fused.append((band * w).sum(0, keepdim=True))
         w = down(w)  # still sums to 1
     return synthesise(fused)[0].movedim(0, -1).clamp(0, 1)

@@ -50,9 +50,13 @@ def register(moving: Tensor, fixed: Tensor, pulse: Callable[[], None] = lambda: 
         levels.append((a, b))
     theta = np.zeros(4)
     for level in reversed(range(len(levels))):
+        pulse()
         unit = np.array([1.0, 1.0, 0.5**level, 0.5**level])  # shift in the level's pixels
         trust = [None, None] if level else [_unclipped(x) for x in (moving, fixed)]
-        of_moving, of_fixed = (Waves.of(light, t) for light, t in zip(levels[level], trust, strict=True))
+        of_moving = Waves.of(levels[level][0], trust[0])
+        pulse()
+        of_fixed = Waves.of(levels[level][1], trust[1])
+        pulse()
         theta = _minimise(PhaseFit(of_moving, of_fixed, pulse), theta * unit) / unit
     return torch.from_numpy(theta)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...image.filters import gaussian
 from ...image.light import decode_srgb
+from ...image.progress import look
 from ...image.pyramid import down, up
 from ...image.tiles import Tile, tiles
 from .source import Stack
@@ -49,7 +50,9 @@ def sharpness(x: Tensor) -> Tensor:
 
 def fine_measure(x: Tensor) -> Tensor:
     """x [N, 3, H, W] sRGB -> [N, H, W]: the two finest octaves."""
-    return sharpness(x) + up(sharpness(down(x))[:, None], *x.shape[-2:])[:, 0]
+    fine = sharpness(x)
+    look()
+    return fine + up(sharpness(down(x))[:, None], *x.shape[-2:])[:, 0]
 
 
 def coarse_octaves(height: int, width: int) -> int:
@@ -62,6 +65,7 @@ def coarse_measure(quarter: Tensor, octaves: int) -> Tensor:
     height, width = quarter.shape[-2:]
     total, x = sharpness(quarter), quarter
     for octave in range(1, octaves):
+        look()
         x = down(x)
         total += up(sharpness(x)[:, None], height, width, 2**octave)[:, 0]
     return total
@@ -90,9 +94,11 @@ def survey(stack: Stack, tick: Callable[[], None]) -> Tensor:
         measure[i] = coarse_measure(colour[None], octaves)[0]
     sigma = max(0.5, LIGHT_WINDOW * max(height, width) / QUARTER)
     for i in range(n):
+        look()
         light[i] = gaussian(light[i : i + 1], sigma)[0]  # frame by frame: the planes of all frames are held once
     most, reached = light.amax(0), gaussian(clipped, sigma)[0] > 1e-4  # within reach of a clipped pixel
     for i in range(n):
+        look()
         measure[i] += LIGHT_WEIGHT * (most - light[i]) * reached
     return measure
 

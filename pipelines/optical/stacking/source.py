@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...image.checks import RefocusError, check_image, cut, size_of
 from ...image.light import decode_srgb, encode_srgb
+from ...image.progress import look
 from .warp import REACH, Pose, coordinates, inside, place, sample_sharply
 
 HALF = 65504.0  # the largest 16-bit float
@@ -63,6 +64,7 @@ def gather_frames(frames: Tensor | Iterable[Tensor]) -> Tensor:
     try:
         size, count = None, 0
         for frame in frames:
+            look()
             one = frame[None] if isinstance(frame, Tensor) and frame.ndim == 3 else frame
             one = check_image(one, f"frame {count}")
             if size not in (None, one.shape[1:]):

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...image.device import bordered_bicubic, where_able
+from ...image.progress import look
 
 LOBES = 6  # of the Lanczos window, in samples to either side
 REACH = LOBES + 2  # px that a sample looks at beyond its position
@@ -66,7 +67,10 @@ def sample(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int,
 def sample_sharply(image: Tensor, q: Tensor, height: int, width: int, corner: tuple[int, int] = (0, 0)) -> Tensor:
     """As sample, but keeps fine detail: bicubic among pixels and the values halfway between them, which Lanczos
     interpolation gives (Duchon, "Lanczos Filtering in One and Two Dimensions", 1979)."""
-    fine = _halve(_halve(image).mT).mT
+    fine = _halve(image)
+    look()
+    fine = _halve(fine.mT).mT
+    look()
     # pixel i of the picture is sample 2 i of the fine one
     scale = torch.tensor([fine.shape[-1] / 2, fine.shape[-2] / 2]).to(q)[:, None, None]
     first = torch.tensor([(width - 1) / 2 - corner[1], (height - 1) / 2 - corner[0]]).to(q)[:, None, None]
