@@ -193,7 +193,7 @@ def encode_images(vae, setup: Setup, images: list[Tensor | None], picture: Tenso
         image = torch.zeros_like(picture) if image is None else image
         # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
         pixels = image if slot.signed else (image + 1) / 2
-        with heard(getattr(vae, "first_stage_model", None)):
+        with heard(vae.first_stage_model):
             latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
     if latents[0].ndim != 4 or latents[0].shape[1] != 16:
         raise RefocusError(
@@ -224,6 +224,6 @@ def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int
         samples = sample(
             prepared.model, noise[frame], levels, positive, positive, latent[frame], cfg=1.0, seed=seed, report=report
         )
-        with heard(getattr(vae, "first_stage_model", None)):
+        with heard(vae.first_stage_model):
             out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
     return torch.cat(out)

@@ -156,7 +156,7 @@ def embed(clip_vision, image: Tensor, context: int, *, corrected: bool = False) 
 
 def encode(vae, image: Tensor) -> Tensor:
     """image [1, H, W, 3] -> latents [1, 4, h, w], the mode, not scaled."""
-    with heard(getattr(vae, "first_stage_model", None)):
+    with heard(vae.first_stage_model):
         latent = vae.encode(image)
     if latent.ndim != 4 or latent.shape[1] != 4:
         raise RefocusError(
@@ -170,7 +170,7 @@ def decode(vae, samples: Tensor, chunk: int, advance=None) -> Tensor:
     frames = []
     for some in samples.split(chunk):
         mm.throw_exception_if_processing_interrupted()
-        with heard(getattr(vae, "first_stage_model", None)):
+        with heard(vae.first_stage_model):
             frames.append(vae.decode(some)[..., :3])
         if advance is not None:
             advance(len(some))
