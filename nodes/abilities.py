@@ -27,6 +27,11 @@ def running_server():
     return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
 
 
+def picture_type() -> torch.dtype:
+    """The type of the pictures that nodes hand on: float32, or what --fp16-intermediates of newer hosts makes it."""
+    return getattr(mm, "intermediate_dtype", lambda: torch.float32)()
+
+
 def patcher_of(net: torch.nn.Module):
     """A net that ComfyUI does not know, as a model that it loads and unloads, in the class it uses for its own."""
     kind = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)

@@ -1,10 +1,9 @@
 """ApertureShapeMask: the opening that a point of light takes the shape of."""
 
-import torch
 from comfy_api.latest import io, ui
 
 from ..pipelines.optics import SHAPES, aperture_from_image, aperture_mask
-from .host import CATEGORY, Schema, within_limits
+from .host import CATEGORY, Schema, from_device, within_limits
 
 
 class ApertureShapeMask(io.ComfyNode):
@@ -99,5 +98,5 @@ class ApertureShapeMask(io.ComfyNode):
                 inner=inner,
                 offset=offset,
             )
-        mask = mask.to(torch.float32)
+        mask = from_device(mask)
         return io.NodeOutput(mask, ui=ui.PreviewMask(mask, cls=cls))

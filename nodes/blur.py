@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..pipelines.image import check_image
 from .engines import DEFAULT, inputs, need, noted
-from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, within_limits
+from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, picture, within_limits
 
 
 class BokehSynthesize(io.ComfyNode):
@@ -48,7 +48,8 @@ class BokehSynthesize(io.ComfyNode):
     @within_limits
     def execute(cls, image, defocus, model=None, aperture=None, background=None, **options) -> io.NodeOutput:
         bokeh = need(model, "bokeh")
-        return io.NodeOutput(bokeh(check_image(image), defocus, aperture=aperture, background=background, **options))
+        image = check_image(image)
+        return io.NodeOutput(picture(bokeh(image, defocus, aperture=aperture, background=background, **options)))
 
 
 class DeblurAiF(io.ComfyNode):
@@ -94,4 +95,4 @@ class DeblurAiF(io.ComfyNode):
     def execute(cls, image, strength, model=None, defocus=None, aperture=None, **options) -> io.NodeOutput:
         image = check_image(image)
         sharp, blur = need(model, "deblur")(image, strength=strength, defocus=defocus, aperture=aperture, **options)
-        return io.NodeOutput(sharp, need(None, "estimate")(image) if blur is None else blur)
+        return io.NodeOutput(picture(sharp), need(None, "estimate")(image) if blur is None else blur)

@@ -20,7 +20,7 @@ from ..pipelines.image.device import place_for
 from ..pipelines.image.progress import Counter
 from ..pipelines.optics import DEPTH_KINDS, DefocusMap
 from ..weights.manifest import WeightFile
-from .abilities import schema_fields
+from .abilities import picture_type, schema_fields
 
 CATEGORY = "Rackfocus"
 
@@ -170,6 +170,11 @@ def to_device(t, device=None):
 def from_device(t):
     """A tensor or a defocus map on the device on which nodes hand on what they made."""
     return _moved(t, mm.intermediate_device())
+
+
+def picture(t: Tensor) -> Tensor:
+    """An IMAGE as the host hands on pictures. Maps stay float32: half of its digits would make terraces of a depth."""
+    return from_device(t).to(picture_type())
 
 
 def _moved(t, device):

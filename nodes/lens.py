@@ -22,6 +22,8 @@ from .host import (
     DefocusMapType,
     Schema,
     depth_kind_input,
+    from_device,
+    picture,
     point_inputs,
     progress_bar,
     strength_input,
@@ -222,7 +224,8 @@ class RefocusLens(io.ComfyNode):
             counter.tick()
             masks = zones(defocus)
             counter.tick()
-            return io.NodeOutput(defocus, overlay, shown, *masks, focused.describe())
+            maps = [from_device(t) for t in (defocus, *masks)]
+            return io.NodeOutput(maps[0], picture(overlay), picture(shown), *maps[1:], focused.describe())
 
 
 class RefocusRack(io.ComfyNode):
@@ -332,4 +335,4 @@ class RefocusRack(io.ComfyNode):
             in_focus_range=in_focus_range,
             progress=progress_bar(),
         )
-        return io.NodeOutput(rack.defocus, rack.describe())
+        return io.NodeOutput(from_device(rack.defocus), rack.describe())

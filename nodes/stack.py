@@ -13,6 +13,7 @@ from .host import (
     Schema,
     device_for,
     from_device,
+    picture,
     point_inputs,
     progress_bar,
     to_device,
@@ -57,7 +58,8 @@ class FocalStackGenerate(io.ComfyNode):
     @within_limits
     def execute(cls, image, depth=None, model=None, aperture=None, **options) -> io.NodeOutput:
         stack = need(model, "stack")
-        return io.NodeOutput(*stack(check_image(image), depth=depth, aperture=aperture, **options))
+        stacks, *told = stack(check_image(image), depth=depth, aperture=aperture, **options)
+        return io.NodeOutput([picture(frames) for frames in stacks], *told)
 
 
 def _frames(stack) -> Tensor:
@@ -119,7 +121,7 @@ class SelectFocusFrame(io.ComfyNode):
         if select_by == "point":
             position = sharpest_position(stack, focus_x, focus_y)
         frame, index, used = frame_at(stack, position, blend=blend)
-        return io.NodeOutput(frame, index, used)
+        return io.NodeOutput(picture(frame), index, used)
 
 
 class StackFuse(io.ComfyNode):
@@ -181,4 +183,4 @@ class StackFuse(io.ComfyNode):
             align=align,
             progress=progress_bar(),
         )
-        return io.NodeOutput(*(from_device(t) for t in (fused.image, fused.order, fused.confidence)))
+        return io.NodeOutput(picture(fused.image), from_device(fused.order), from_device(fused.confidence))

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...pipelines.image.checks import check_image
 from ...pipelines.learn2refocus import GUIDANCE, POSITIONS, model_size, resize
 from ...pipelines.learn2refocus.finish import contact_sheet
-from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of, seed_input, within_limits
+from ..host import CATEGORY, RefocusModelType, Schema, from_device, models_of, picture, seed_input, within_limits
 from .run import run
 
 
@@ -72,4 +72,4 @@ class RefocusPositionSweep(io.ComfyNode):
         for one in small.split(1):
             made = run(models, one, list(range(POSITIONS)), steps=steps, guidance=guidance, seed=seed, chunk=POSITIONS)
             sheets.append(contact_sheet((resize(from_device(frames), height, width) for frames in made), frame_width))
-        return io.NodeOutput(sheets)
+        return io.NodeOutput([picture(sheet) for sheet in sheets])

@@ -392,3 +392,9 @@ def test_wrong_partners_are_said(load, model, base):
     with pytest.raises(RefocusError, match="engine is optical"):
         optical = LoadRefocusModel.execute("optical").args[0]
         GenfocusConditioning.execute(optical, photo(), "deblur", "", 0.0)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_pictures_of_another_type_are_those_of_float32(model, kind):
+    for work in (bokeh, deblur):
+        assert torch.equal(work(model, image=photo().to(kind)), work(model, image=photo().to(kind).float()))

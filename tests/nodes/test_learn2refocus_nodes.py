@@ -374,3 +374,10 @@ def test_wrong_input_is_one_sentence(model, photo):
     for image, said in (({"samples": 0}, "latent"), (photo[:0], "empty batch")):
         with pytest.raises(RefocusError, match=said):
             stacks(model, image)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_photos_of_another_type_are_those_of_float32(model, photo, sampled, kind):
+    (made,), *_ = stacks(model, photo.to(kind), detail=0.5, keep_input=True)
+    (usual,), *_ = stacks(model, photo.to(kind).float(), detail=0.5, keep_input=True)
+    assert made.dtype == torch.float32 and torch.equal(made, usual)

@@ -24,6 +24,7 @@ from rackfocus.tests.pretended_mps import CPU, DEVICE, pretended_mps
 # kornia's guided filter takes another way on every device but the CPU, and what smooths the order and the confidence
 # magnifies its rounding.
 TOLERANCE = {"StackFuse, aligned": 1e-3}
+SLOW = {"BokehSynthesize, all of it", "DeblurAiF", "StackFuse, depth", "StackFuse, aligned"}
 CASES = {
     "RefocusDepth": {"image": image, "model": "relative"},
     "ApertureShapeMask": {"image": lambda: random(1, 20, 30, 3), "rotation": 20.0},
@@ -118,6 +119,20 @@ def test_every_node(case, results_on, monkeypatch):
 
     def work(device):
         return run(case.split(",")[0], **{k: moved(v, device) for k, v in inputs.items()})
+
+    check(work, results_on, monkeypatch, TOLERANCE.get(case, 1e-5))
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+@pytest.mark.parametrize("case", sorted(set(CASES) - SLOW))
+def test_inputs_on_two_devices(case, odd, results_on, monkeypatch):
+    """Every other input comes from another device than where results stay."""
+    inputs = {k: v() if callable(v) else v for k, v in CASES[case].items()}
+    there = [k for k, v in inputs.items() if tensors_in(v)][odd::2]
+
+    def work(device):
+        other = CPU if device == DEVICE or mm.get_torch_device() == CPU else DEVICE
+        return run(case.split(",")[0], **{k: moved(v, other if k in there else device) for k, v in inputs.items()})
 
     check(work, results_on, monkeypatch, TOLERANCE.get(case, 1e-5))
 
