@@ -40,7 +40,7 @@ def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> li
     count = check_whole("the number of frames of a focal stack", count, 2, MOST_FRAMES)
     check_number("robust", robust, 0, 0.499)
     disparity = check_finite(check_plane(disparity, "disparity"), "disparity")
-    v = disparity.reshape(-1)
+    v = disparity.reshape(-1).cpu()  # not every device has kthvalue
     k = int(robust * (len(v) - 1))
     look()
     far = float(v.kthvalue(k + 1).values)
