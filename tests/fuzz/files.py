@@ -257,7 +257,7 @@ def _swollen(path: Path, rng: random.Random):
     path.write_bytes(struct.pack("<Q", len(text)) + text)
     try:
         os.truncate(path, 8 + len(text) + at)
-    except OSError:  # more than a file can have
+    except (OSError, OverflowError):  # more than a file can have
         os.truncate(path, 1 << 43)
 
 

@@ -90,6 +90,13 @@ def test_a_table_that_a_network_makes_itself_may_be_there(whole):
         sizes.check_size(net, header, "mine")
 
 
+def test_single_numbers_of_a_ramp_can_be_read_without_weights():
+    """GLPN of transformers 4.50 does so while it is built."""
+    with torch.device("meta"), sizes._RampsOnCpu():
+        assert [x.item() for x in torch.linspace(0, 1, 3)] == [0, 0.5, 1]
+        assert torch.zeros(3).device.type == "meta"
+
+
 def test_what_is_no_matter_of_the_network_does_not_reach_transformers():
     """A kernel or class of another repository would be fetched and run."""
     config = {"model_type": "dpt", "_attn_implementation": "some/kernel", "auto_map": {"AutoConfig": "evil.E"}}

@@ -127,3 +127,18 @@ def test_not_a_file(tmp_path):
         read_genfocus_lora(tmp_path / "page.safetensors", TINY)
     with pytest.raises(RefocusError, match=r"none\.safetensors cannot be read"):
         read_lora(str(tmp_path / "none.safetensors"), TINY)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t[A].fill_(float("nan")), "holds values that are not numbers"),
+        (lambda t: t[B].view(-1)[-1:].fill_(float("-inf")), "holds values that are not numbers"),
+        (lambda t: t.update({B: t[B].to(torch.int16)}), "holds tensors of the type I16"),
+    ],
+)
+def test_numbers_that_would_spoil_every_picture_are_refused(tensors, tmp_path, change, said):
+    change(tensors)
+    save_file(tensors, tmp_path / "lora.safetensors")
+    with pytest.raises(RefocusError, match=rf"lora\.safetensors {said}"):
+        read_lora(tmp_path / "lora.safetensors", TINY)
