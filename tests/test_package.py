@@ -1,4 +1,5 @@
 import asyncio
+import importlib
 import importlib.util
 import logging
 import os
@@ -95,3 +96,17 @@ def test_no_machine_or_registry_is_named(root):
     names = "|".join(["/" + "work/", "/" + "root/", "pypi" + r"\.", "files.python" + "hosted"])
     found = [str(path) for path in sources(root) if re.search(names, path.read_text(encoding="utf-8"))]
     assert not found
+
+
+CAUGHT = {"TooLong"}  # in the module beside it: nobody sees it
+
+
+def test_errors_are_shown_under_the_packs_name_whatever_its_folder_is_called(root):
+    """Logs and pages show an exception's module, which is the folder's path where a host loads the pack."""
+    seen = set()
+    for path in code(root):
+        for name in re.findall(r"(?m)^class (\w+)\(\w*(?:Error|Exception)\):", path.read_text(encoding="utf-8")):
+            module = importlib.import_module(".".join(("rackfocus", *path.relative_to(root).with_suffix("").parts)))
+            assert name in CAUGHT or getattr(module, name).__module__ == "rackfocus", name
+            seen.add(name)
+    assert "RefocusError" in seen
