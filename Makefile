@@ -10,7 +10,7 @@ QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test test-host lint format types unit nodes host parity truth mutate bench hops serve clean
+.PHONY: setup demo test test-host lint format types unit nodes host browser parity truth mutate bench hops serve clean
 .NOTPARALLEL:
 
 setup:
@@ -21,14 +21,14 @@ demo: setup
 
 # Everything that must hold, the quick checks first.
 test: setup lint types
-	$(TEST)
+	$(TEST) -m "not browser"
 
 # The same on another ComfyUI, of a folder that is only read: `make test-host COMFYUI=../ComfyUI`.
 test-host: export RACKFOCUS_COMFYUI = $(COMFYUI)
 test-host:
 	@$(if $(COMFYUI),,echo "Name the folder of a ComfyUI: make test-host COMFYUI=../ComfyUI" && exit 2)
 	@$(PYTHON) -m dev.host setup
-	@$(RUN) -m dev.host test -q
+	@$(RUN) -m dev.host test -q -m "not browser"
 
 lint: setup
 	$(RUN) -m ruff check .
@@ -52,6 +52,10 @@ nodes: setup
 
 host: setup
 	$(TEST) -m host
+
+# The host's page in Chromium; needs `.venv/bin/pip install -e ".[browser]"` and Chromium, and is no part of `test`.
+browser: setup
+	$(TEST) -m browser
 
 parity: setup
 	$(TEST) -m parity

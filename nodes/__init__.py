@@ -6,9 +6,11 @@ from .depth import RefocusDepth
 from .engines import ENGINES
 from .lens import RefocusLens, RefocusRack
 from .model import LoadRefocusModel
+from .sample import RefocusSample
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
 NODES = [
+    RefocusSample,
     LoadRefocusModel,
     RefocusDepth,
     RefocusLens,

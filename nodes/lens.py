@@ -92,9 +92,10 @@ class RefocusLens(io.ComfyNode):
                     "depth_kind",
                     options=list(DEPTH_KINDS),
                     default="auto",
-                    tooltip="What the depth map holds. disparity: near is white (Depth Anything, MiDaS). "
-                    "inverted: near is white but linear in depth. metres and inverse_metres: real "
-                    "distances. auto: metres if a value exceeds 1, else disparity.",
+                    tooltip="What the depth map holds. disparity: near is white (Depth Anything V2, MiDaS, ComfyUI's "
+                    "MoGe). inverted: near is white but linear in depth (ComfyUI's Depth Anything 3, v2_style or "
+                    "min_max). metres and inverse_metres: real distances (Depth Anything 3 Metric, raw). auto: metres "
+                    "if a value exceeds 1, else disparity.",
                 ),
                 io.Combo.Input(
                     "focus_by",

@@ -8,7 +8,15 @@ import pytest
 
 TESTS = Path(__file__).resolve().parent
 # The files beside this one look at sources alone: they are unit tests too.
-FOLDERS = {"unit": "unit", "nodes": "nodes", "host": "host", "parity": "parity", "truth": "truth", ".": "unit"}
+FOLDERS = {
+    "unit": "unit",
+    "nodes": "nodes",
+    "host": "host",
+    "parity": "parity",
+    "truth": "truth",
+    "browser": "browser",
+    ".": "unit",
+}
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ class Client:
         on_progress(node_id, value, maximum) is called as nodes report; an exception it raises ends the waiting.
         Raises RunError when a node failed or the run was interrupted, TimeoutError after `timeout` seconds.
         """
-        executed, start = [], time.monotonic()
+        executed, blocked, start = [], [], time.monotonic()
         while True:
             event = self._next_event(prompt_id, start + timeout)
             if event is None:  # finished; the socket lost the end of it
@@ -125,6 +125,8 @@ class Client:
                 if data.get("node") is None:
                     break
                 executed.append(str(data["node"]))
+            elif kind == "execution_error":
+                blocked.append(data)  # of an ExecutionBlocker the host's record says nothing
             elif kind == "progress" and on_progress is not None:
                 on_progress(str(data["node"]), data["value"], data["max"])
         self._early.pop(prompt_id, None)
@@ -133,6 +135,8 @@ class Client:
         for kind, data in messages:
             if kind in ("execution_error", "execution_interrupted"):
                 raise execution_error(kind, data)
+        for data in blocked:
+            raise execution_error("execution_error", data)
         cached = {node for kind, data in messages if kind == "execution_cached" for node in data["nodes"]}
         return Run(prompt_id, entry["outputs"], cached, executed, time.monotonic() - start, messages)
 

@@ -5,7 +5,9 @@ call(
     "Pictures: of photographs, and of the code.",
     {
         "demo": ("demo", "a photograph refocused by a real ComfyUI, into out/demo"),
-        "docs": ("docs", "README's pictures and the workflows' thumbnails, from out/demo"),
+        "docs": ("docs", "README's pictures, from out/demo"),
+        "samples": ("samples", "samples/: the scene that Refocus Sample serves, path-traced"),
+        "screens": ("screens", "screenshots of the workflows in a browser, on a fresh host, into out/screens"),
         "icon": ("icon", "docs/icon.png, from the aperture shapes"),
         "architecture": ("architecture", "the drawing in docs/architecture.md, from the code's imports"),
         "hops": ("hops", "the files of the pack that one small picture passes through"),

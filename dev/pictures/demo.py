@@ -10,22 +10,44 @@ from ..bench.truth import scenes
 from ..host.paths import ROOT
 from ..host.server import Host
 from ..workflows.convert import load, to_prompt
+from ..workflows.optical import OPTICAL
 from .photo import motorcycle, pages
 
 OUT = Path(ROOT) / "out" / "demo"
-# (name, caption, changes to the nodes of workflows/refocus_photo.json)
+REFOCUS, STACK, _, RACK, APERTURE = OPTICAL
+PULL = "0: 0.91, 0.76; 7: 0.48, 0.64; 15: 0.06, 0.2 strength=60"  # the front wheel, the engine, the wall
+WIDE = {"focus_x": 0.42, "focus_y": 0.6, "strength": 120.0}
+# (name, caption, changes to the nodes of the first workflow)
 SHOTS = [
     ("near", "Focus near: the front wheel", {"RefocusLens": {"focus_x": 0.91, "focus_y": 0.76}}),
     ("middle", "Focus in the middle: the engine", {"RefocusLens": {"focus_x": 0.48, "focus_y": 0.64}}),
     ("far", "Focus far: the wall", {"RefocusLens": {"focus_x": 0.06, "focus_y": 0.2}}),
-    ("hexagon", "Six blades", {"ApertureShapeMask": {"blades": 6}, "RefocusLens": {"strength": 120.0}}),
-    ("heart", "A heart-shaped aperture", {"ApertureShapeMask": {"shape": "heart"}, "RefocusLens": {"strength": 120.0}}),
+    ("hexagon", "Six blades", {"ApertureShapeMask": {"blades": 6}, "RefocusLens": WIDE}),
+    ("heart", "A heart-shaped aperture", {"ApertureShapeMask": {"shape": "heart"}, "RefocusLens": WIDE}),
 ]
 
 
-def by_type(prompt: dict, kind: str, n: int = 0) -> str:
-    """Id of the n-th node of a type in a prompt."""
-    return [i for i, node in prompt.items() if node["class_type"] == kind][n]
+def by_type(prompt: dict, kind: str, n: int = 0, title: str | None = None) -> str:
+    """Id of the n-th node of a type, and of a title, in a prompt."""
+    return [i for i, node in prompt.items() if node["class_type"] == kind and title in (None, node["_meta"]["title"])][
+        n
+    ]
+
+
+def wake(prompt: dict, **files: str) -> dict:
+    """The prompt with files of the host's input folder in the sample's place: image, depth or stack."""
+    prompt = copy.deepcopy(prompt)
+    sample = prompt[by_type(prompt, "RefocusSample")]
+    for name, file in files.items():
+        prompt[f"own {name}"] = {"class_type": "LoadImage", "inputs": {"image": file}, "_meta": {"title": name}}
+        sample["inputs"][name] = [f"own {name}", 0]
+    return prompt
+
+
+def own(client, name: str) -> dict:
+    """A shipped workflow with the motorcycle in the sample's place."""
+    prompt = to_prompt(load(Path(ROOT) / "workflows" / f"{name}.json"), client.object_info())
+    return wake(prompt, image="motorcycle.png", depth="motorcycle_depth.png")
 
 
 def changed(prompt: dict, changes: dict) -> dict:
@@ -37,7 +59,7 @@ def changed(prompt: dict, changes: dict) -> dict:
 
 def refocus(client) -> list:
     """[(file name, caption, picture)] of workflow (a) at three focal planes and through two apertures."""
-    prompt = to_prompt(load(Path(ROOT) / "workflows" / "refocus_photo.json"), client.object_info())
+    prompt = own(client, REFOCUS)
     made = []
     for name, caption, changes in SHOTS:
         one = changed(prompt, changes)
@@ -57,12 +79,12 @@ def refocus(client) -> list:
 
 def focal_stack(client) -> list:
     """[(file name, caption, picture)] of workflow (b): contact sheet, selected frame, fused, depth from focus."""
-    prompt = to_prompt(load(Path(ROOT) / "workflows" / "focal_stack.json"), client.object_info())
+    prompt = own(client, STACK)
     run = client.run(prompt)
     print(f"  Focal stack, selected and fused: {run.seconds:.1f} s")
     saved = {}
     for i, node in prompt.items():
-        if node["class_type"] in ("SaveImage", "PreviewImage"):
+        if node["class_type"] in ("SaveImage", "MaskPreview"):
             saved[node["inputs"].get("filename_prefix", "order").split("/")[-1]] = client.pictures(run, i)
     return [
         ("stack", "The focal stack, near to far", contact_sheet(saved["stack"], 3)),
@@ -74,7 +96,7 @@ def focal_stack(client) -> list:
 
 def rack_focus(client) -> list:
     """[(file name, caption, picture)] of workflow (c): an animation."""
-    prompt = to_prompt(load(Path(ROOT) / "workflows" / "rack_focus.json"), client.object_info())
+    prompt = changed(own(client, RACK), {"RefocusRack": {"keyframes": PULL, "strength": 40.0}})
     run = client.run(prompt)
     print(f"  Rack focus, 16 frames: {run.seconds:.1f} s")
     return [
@@ -88,7 +110,8 @@ def rack_focus(client) -> list:
 
 def new_aperture(client) -> list:
     """[(file name, caption, picture)] of workflow (d) on a path-traced focal stack."""
-    prompt = to_prompt(load(Path(ROOT) / "workflows" / "stack_new_aperture.json"), client.object_info())
+    prompt = to_prompt(load(Path(ROOT) / "workflows" / f"{APERTURE}.json"), client.object_info())
+    prompt = changed(wake(prompt, stack="focal_stack.png"), {"RefocusLens": {"focus_x": 0.8, "focus_y": 0.6}})
     run = client.run(prompt)
     print(f"  Focal stack through a new aperture: {run.seconds:.1f} s")
     return [
@@ -137,7 +160,7 @@ def main():
         print(f"ComfyUI answers at {host.url} after {time.monotonic() - start:.1f} s")
         client.upload(photo, "motorcycle.png")
         client.upload(depth, "motorcycle_depth.png")
-        client.upload(pages(scenes()[0].stack_pictures()), "focal_stack.tiff")
+        client.upload(pages(scenes()[0].stack_pictures()), "focal_stack.png")
         pictures = [
             ("input", "The photograph", photo),
             ("depth", "Its measured disparity", depth.convert("RGB")),

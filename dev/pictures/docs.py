@@ -1,4 +1,4 @@
-"""The README's pictures and the workflows' thumbnails, from the demonstration's output: python -m dev.pictures docs."""
+"""The README's pictures, from the demonstration's output: python -m dev.pictures docs."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rackfocus.pipelines.optics import DefocusMap, aperture_from_image, aperture
 
 from ..bench.truth import scenes
 from ..host.paths import ROOT
-from .demo import OUT, contact_sheet
+from .demo import OUT
 from .photo import motorcycle
 
 IMAGES = Path(ROOT) / "docs" / "images"
@@ -107,18 +107,6 @@ def fuse_pair() -> list:
     return [to_picture(t) for t in (stack[1], stack[7], fused.image[0], order)]
 
 
-def path_traced() -> dict:
-    """{name: picture} for the workflows of learn2refocus, whose weights are not at hand: path-traced photographs."""
-    stack = scenes()[-1].stack()
-    frames = [to_picture(stack[i]) for i in (0, 4, 8)]
-    note = "path-traced, not the model's"
-    return {
-        "learn2refocus_slider": row(frames[1:2], 480, (note,)),
-        "learn2refocus_all_in_focus": row([to_picture(fuse_stack(stack, method="pyramid").image[0])], 480, (note,)),
-        "learn2refocus_film": contact_sheet([row([f], 480, (note,)) for f in (*frames, frames[1])], 2),
-    }
-
-
 def main():
     shot = {p.stem: Image.open(p) for p in OUT.glob("*.png")}
     if "new_aperture" not in shot:
@@ -151,14 +139,3 @@ def main():
     save(row([shot["selected"], shot["fused"]], captions=("position 0.35", "fused")), IMAGES / "SelectFocusFrame.jpg")
     pair = fuse_pair()
     save(row(pair, captions=("frame 2 of 9", "frame 8 of 9", "fused", "depth from focus")), IMAGES / "StackFuse.jpg")
-    folder = Path(ROOT) / "workflows"
-    thumbnails = {
-        "refocus_photo": shot["middle"],
-        "focal_stack": shot["stack"],
-        "fuse_focal_stack": pair[2],
-        "rack_focus": contact_sheet(film, 2),
-        "stack_new_aperture": shot["new_aperture"],
-        **path_traced(),
-    }
-    for name, picture in thumbnails.items():
-        save(picture.resize((480, round(480 * picture.height / picture.width))), folder / f"{name}.jpg")

@@ -25,13 +25,17 @@ def motorcycle() -> tuple[Image.Image, Image.Image]:
     return photo, Image.fromarray(grey.round().astype(np.uint8))
 
 
-def pages(pictures: list) -> bytes:
-    """Several pictures as one animated PNG, which LoadImage of every ComfyUI reads as a batch, to the bit.
+def pages(pictures: list, kind: str = "PNG") -> bytes:
+    """Several pictures as one lossless file that LoadImage of every ComfyUI reads as a batch: "PNG" or "WEBP".
 
     From 0.21 on it reads one page of a TIFF; a GIF has 256 colours.
+
+    No two neighbours may be equal: the file would hold one frame for both.
     """
     buffer = io.BytesIO()
-    pictures[0].save(buffer, "PNG", save_all=True, append_images=pictures[1:])
+    pictures[0].save(
+        buffer, kind, save_all=True, append_images=pictures[1:], **({"lossless": True} if kind == "WEBP" else {})
+    )
     return buffer.getvalue()
 
 

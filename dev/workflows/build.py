@@ -1,16 +1,18 @@
 """Write workflows in UI form (version 0.4) as readable Python.
 
 flow = Flow(client.object_info())
-photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
-blur = flow.node("ImageBlur", (400, 0), image=photo["IMAGE"], blur_radius=8)
-save = flow.node("SaveImage", (800, 0), images=blur["IMAGE"], filename_prefix="blurred")
-save.size = (420, 400)
-flow.group("Input", [photo])
-flow.note("Move the focus point.", (0, 420))
+photo = flow.node("LoadImage", "Photo", image="photo.png")
+blur = flow.node("ImageBlur", image=photo["IMAGE"], blur_radius=8)
+save = flow.node("SaveImage", images=blur["IMAGE"], filename_prefix="blurred")
+flow.lay_out(("Your photo", [flow.note("**Any** picture."), photo]), ("Result", [blur], [save]))
 flow.save("workflows/blur.json")
+
+Convention: the page's pixels, x to the right, y down; a node's place is the left top of what lies under its title.
 """
 
 import json
+import math
+import re
 import uuid
 from pathlib import Path
 
@@ -22,7 +24,15 @@ from .convert import WorkflowError, compatible
 from .widgets import UPLOADS, inputs_of, stored_order
 
 CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
-SHOWS_PICTURE = {"SaveImage", "PreviewImage", "MaskPreview"}
+# Nodes that show a picture, and the room they leave for it.
+SHOWS_PICTURE = {
+    "SaveImage": 240, "PreviewImage": 200, "MaskPreview": 200, "SaveAnimatedWEBP": 300, "RefocusSample": 180,
+    "RefocusDepth": 150, "ApertureShapeMask": 120,
+}  # fmt: skip
+LINK = re.compile(r"\[(.+?)\]\(.+?\)")
+TITLE = 30  # height of a node's title, which lies above its place
+GAP = 20  # between nodes, and from a node to the edge of its group
+HEAD = 50  # of a group: its title
 
 
 class Output:
@@ -35,12 +45,14 @@ class Output:
 class Node:
     """A node of a Flow. `node["IMAGE"]` or `node[0]` is one of its outputs.
 
-    size, mode (2 muted, 4 bypassed), color, bgcolor and properties may be set freely.
+    size, mode (2 muted, 4 bypassed), color, bgcolor and properties may be set freely. offer_models: whether the page
+    offers the model files it names when they are missing.
     """
 
-    def __init__(self, number, info, at, title, given):
-        self.id, self.info, self.at, self.title, self.given = number, info, at, title, given
-        self.mode, self.color, self.bgcolor = 0, None, None
+    def __init__(self, number, info, title, given):
+        self.id, self.info, self.title, self.given = number, info, title, given
+        self.at = (0, 0)
+        self.mode, self.color, self.bgcolor, self.offer_models = 0, None, None, True
         core = info["python_module"].split(".")[0] in CORE
         self.properties = {
             "cnr_id": "comfy-core" if core else "rackfocus",
@@ -57,23 +69,42 @@ class Node:
         return Output(self, slot, self.info["output"][slot])
 
     def _usual_size(self):
+        """Enough for the Vue renderer, whose rows are the taller ones, and a picture where one is shown."""
         inputs = inputs_of(self.info)
-        widgets = stored_order(self.info)
         tall = sum(1 for entry in inputs if entry.is_widget and entry.options.get("multiline"))
+        upload = any(UPLOADS & entry.options.keys() for entry in inputs)
         sockets = max(sum(not entry.is_widget for entry in inputs), len(self.info["output"]))
-        picture = self.info["name"] in SHOWS_PICTURE or any(UPLOADS & entry.options.keys() for entry in inputs)
-        height = 26 + 20 * sockets + 24 * len(widgets) + 100 * tall + 240 * picture
-        return [400 if tall else 315, height]
+        picture = SHOWS_PICTURE.get(self.info["name"], 150 if upload else 0)
+        return [240, 48 + 20 * sockets + 28 * len(stored_order(self.info)) + 90 * tall + picture]
+
+
+class Note:
+    """A text in Markdown, as tall as it needs at its width."""
+
+    def __init__(self, number, text, title, width):
+        self.id, self.text, self.title, self.at = number, text, title, (0, 0)
+        self.width = width
+
+    @property
+    def size(self):
+        letters = (self.width - 24) / 6.4
+        shown = LINK.sub(r"\1", self.text).replace("**", "").split("\n\n")
+        lines = sum(math.ceil(len(paragraph) / letters) for paragraph in shown)
+        return [self.width, 34 + 16 * lines + 9 * len(shown)]
+
+    @size.setter
+    def size(self, size):
+        self.width = size[0]
 
 
 class Flow:
-    """A workflow being built. Positions and sizes are in the page's pixels, x to the right, y down."""
+    """A workflow being built."""
 
     def __init__(self, object_info):
         self.object_info = object_info
         self.nodes, self.links, self.groups, self.notes = [], [], [], []
 
-    def node(self, kind, at, title=None, /, **inputs):
+    def node(self, kind, title=None, /, **inputs):
         """Add a node of a type the host knows. Keywords are its inputs by name: an Output to link, or a widget's value.
 
         Widgets not named have their default. Raises WorkflowError for a type, name or link that does not exist.
@@ -92,28 +123,42 @@ class Flow:
         missing = [e.name for e in known.values() if e.required and not e.is_widget and e.name not in inputs]
         if missing:
             raise WorkflowError(f"{kind} needs {', '.join(missing)}.")
-        node = Node(self._next_id(), info, at, title, inputs)
+        node = Node(self._next_id(), info, title, inputs)
         self.nodes.append(node)
         return node
 
-    def note(self, text, at, size=(315, 120), title="Note"):
-        """Add a note, written in Markdown."""
-        self.notes.append(
-            {
-                "id": self._next_id(), "type": "MarkdownNote", "pos": list(at), "size": list(size), "flags": {},
-                "order": 0, "mode": 0, "inputs": [], "outputs": [], "title": title, "properties": {},
-                "widgets_values": [text], "color": "#432", "bgcolor": "#653",
-            }
-        )  # fmt: skip
+    def note(self, text, title="Note", width=280):
+        """Add a note, written in Markdown. No backticks: code cannot be read there in the Vue renderer."""
+        note = Note(self._next_id(), text, title, width)
+        self.notes.append(note)
+        return note
 
-    def group(self, title, nodes, color="#3f789e"):
-        """Draw a titled box round nodes."""
-        left = min(node.at[0] for node in nodes) - 20
-        top = min(node.at[1] for node in nodes) - 80  # a node's title lies above its position
-        right = max(node.at[0] + node.size[0] for node in nodes) + 20
-        bottom = max(node.at[1] + node.size[1] for node in nodes) + 20
-        box = {"bounding": [left, top, right - left, bottom - top], "color": color, "font_size": 24, "flags": {}}
-        self.groups.append({"id": len(self.groups) + 1, "title": title, **box})
+    def lay_out(self, *groups):
+        """Give everything its place: groups from left to right, each (title, column, column, ...).
+
+        A column is a list of nodes and notes from top to bottom; a number among them is free space in pixels. A column
+        is as wide as its widest node. Wires run behind nodes: leave room above a node for those that pass it by.
+        """
+        x = 0
+        for title, *columns in groups:
+            left, right, bottom, top = x, x, 0, math.inf
+            x += GAP
+            for column in columns:
+                y, width = 0, max(item.size[0] for item in column if not isinstance(item, int))
+                for item in column:
+                    if isinstance(item, int):
+                        y += item
+                        continue
+                    item.at, item.size = (x, y), (width, item.size[1])
+                    top, bottom = min(top, y), max(bottom, y + item.size[1])
+                    y += item.size[1] + TITLE + GAP
+                right = x = x + width
+                x += 2 * GAP
+            box = [left, top - TITLE - HEAD, right + GAP - left, bottom - top + TITLE + HEAD + GAP]
+            self.groups.append(
+                {"id": len(self.groups) + 1, "title": title, "bounding": box, "color": "#3f789e", "font_size": 24,
+                 "flags": {}}
+            )  # fmt: skip
 
     def to_dict(self):
         """The workflow in UI form."""
@@ -123,7 +168,7 @@ class Flow:
         for node in self.nodes:
             entries.append((node, self._sockets(node, outgoing)))
         nodes = [self._entry(node, sockets, outgoing, order) for order, (node, sockets) in enumerate(entries)]
-        nodes += [{**note, "order": len(nodes) + index} for index, note in enumerate(self.notes)]
+        nodes += [self._note(note, len(nodes) + index) for index, note in enumerate(self.notes)]
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(nodes))),  # the same for the same workflow
             "revision": 0,
@@ -144,6 +189,13 @@ class Flow:
     def _next_id(self):
         return len(self.nodes) + len(self.notes) + 1
 
+    def _note(self, note, order):
+        return {
+            "id": note.id, "type": "MarkdownNote", "pos": list(note.at), "size": list(note.size), "flags": {},
+            "order": order, "mode": 0, "inputs": [], "outputs": [], "title": note.title, "properties": {},
+            "widgets_values": [note.text], "color": "#432", "bgcolor": "#653",
+        }  # fmt: skip
+
     def _sockets(self, node, outgoing):
         """The node's inputs as the page stores them: sockets first, then the sockets of widgets."""
         sockets = []
@@ -163,7 +215,7 @@ class Flow:
 
     def _entry(self, node, sockets, outgoing, order):
         values = []
-        models = model_entries(node.given.values())
+        models = model_entries(node.given.values()) if node.offer_models else []
         for entry in stored_order(node.info):
             value = entry if isinstance(entry, str) else node.given.get(entry.name, entry.default)
             values.append(entry.default if isinstance(value, Output) else value)

@@ -2,7 +2,6 @@
 
 import colorsys
 import zlib
-from pathlib import Path
 
 from PIL import Image, ImageColor, ImageDraw
 
@@ -49,11 +48,6 @@ def draw(workflow: dict) -> Image.Image:
         (x, y), (w, _) = node["pos"], node["size"]
         pen.text(x + 10, y - TITLE + 3, node.get("title") or node["type"], 22, w - 20)
     return picture
-
-
-def save(workflow: dict, path):
-    """The drawing as a JPEG beside the workflow."""
-    draw(workflow).save(Path(path), quality=85, subsampling=0, optimize=True)
 
 
 def _colour(kind: str) -> str:

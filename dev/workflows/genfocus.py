@@ -1,20 +1,23 @@
 """The Genfocus workflows: FLUX.1-dev from the host's own loaders, everything else from this pack and the core."""
 
 from .build import Flow
+from .optical import DEPTH_MODEL, WAKE, own_shot
 
-LOADERS = "FLUX.1-dev and the LoRAs"
+NEEDS = (
+    "**Needs** FLUX.1-dev (bf16, fp8 or GGUF, from any loader), its text encoders and VAE, and Genfocus's LoRAs. The "
+    "README says under Weights how to get them; Load Refocus Model names what is missing."
+)
 
 
 def _genfocus(flow, bokeh=True):
-    """The loaders, top left, x to 700 and y to 420: (REFOCUS_MODEL, MODEL, CLIP, VAE)."""
-    flux = flow.node("UNETLoader", (0, 0), unet_name="flux1-dev.safetensors")
+    """([three loaders], LoadRefocusModel)."""
+    flux = flow.node("UNETLoader", unet_name="flux1-dev.safetensors")
     clip = flow.node(
-        "DualCLIPLoader", (0, 160), clip_name1="clip_l.safetensors", clip_name2="t5xxl_fp16.safetensors", type="flux"
+        "DualCLIPLoader", clip_name1="clip_l.safetensors", clip_name2="t5xxl_fp16.safetensors", type="flux"
     )
-    vae = flow.node("VAELoader", (0, 360), vae_name="ae.safetensors")
+    vae = flow.node("VAELoader", vae_name="ae.safetensors")
     model = flow.node(
         "LoadRefocusModel",
-        (380, 0),
         engine="genfocus",
         deblur_lora="deblurNet.safetensors",
         bokeh_lora="bokehNet.safetensors" if bokeh else "none",
@@ -22,105 +25,98 @@ def _genfocus(flow, bokeh=True):
         clip=clip["CLIP"],
         vae=vae["VAE"],
     )
-    flow.group(LOADERS, [flux, clip, vae, model])
-    return model["model"], flux["MODEL"], clip["CLIP"], vae["VAE"]
+    return [flux, clip, vae], model
 
 
-def _lens(flow, at, image, **widgets):
-    """RefocusDepth above RefocusLens, with the kind of depth linked: (both nodes)."""
-    x, y = at
-    depth = flow.node("RefocusDepth", at, image=image, model="depth_anything_v2_vits_fp16.safetensors")
+def _lens(flow, image, **widgets):
+    """RefocusDepth and RefocusLens, with the kind of depth linked: (both nodes)."""
+    depth = flow.node("RefocusDepth", image=image, model=DEPTH_MODEL.path)
     lens = flow.node(
-        "RefocusLens",
-        (x, y + 260),
-        depth=depth["depth"],
-        depth_kind=depth["depth_kind"],
-        image=image,
-        focus_by="point",
-        **widgets,
+        "RefocusLens", depth=depth["depth"], depth_kind=depth["depth_kind"], image=image, focus_by="point", **widgets
     )
     return depth, lens
 
 
-def _save(flow, at, title, image, name):
-    return flow.node("SaveImage", at, title, images=image, filename_prefix=f"rackfocus/{name}")
+def _save(flow, title, image, name, width=400, height=340):
+    save = flow.node("SaveImage", title, images=image, filename_prefix=f"rackfocus/{name}")
+    save.size = [width, height]
+    return save
 
 
 def deblur(info) -> Flow:
     flow = Flow(info)
-    model, *_ = _genfocus(flow, bokeh=False)
-    photo = flow.node("LoadImage", (0, 560), "Photo", image="motorcycle.png")
-    sharp = flow.node("DeblurAiF", (780, 0), image=photo["IMAGE"], model=model)
-    save = _save(flow, (1260, 0), "Sharp everywhere", sharp["IMAGE"], "all_in_focus")
-    flow.group("What you have", [photo])
-    flow.group("Everything in focus", [sharp])
-    flow.group("Result", [save])
-    flow.note(
-        "**Sharp everywhere.** Genfocus on the FLUX.1-dev you already have: fp8, GGUF and your own LoRAs go in "
-        "the same way. `python -m rackfocus.weights fetch genfocus` gets the files. The picture keeps its size; "
-        "edit the prompt to say what the result should be.",
-        (360, 560),
-        (380, 180),
+    loaders, model = _genfocus(flow, bokeh=False)
+    photo, sample = own_shot(flow)
+    sharp = flow.node("DeblurAiF", image=sample["photo"], model=model["model"])
+    save = _save(flow, "Sharp everywhere", sharp["IMAGE"], "all_in_focus", 480, 420)
+    note = flow.note(
+        "**Sharp everywhere.** Genfocus on the FLUX.1-dev you already have: your own LoRAs go in the same way. The "
+        "picture keeps its size; edit the prompt to say what the result should be.\n\n"
+        f"**Your own photo:** {WAKE}\n\n{NEEDS}"
+    )
+    flow.lay_out(
+        ("FLUX.1-dev and your photo", [photo, *loaders]),
+        ("Start", [sample, model, note]),
+        ("Everything in focus", [sharp]),
+        ("Picture", [save]),
     )
     return flow
 
 
 def refocus(info) -> Flow:
     flow = Flow(info)
-    model, *_ = _genfocus(flow)
-    photo = flow.node("LoadImage", (0, 560), "Photo", image="motorcycle.png")
-    sharp = flow.node("DeblurAiF", (780, 0), image=photo["IMAGE"], model=model)
-    depth, lens = _lens(flow, (1240, 0), sharp["IMAGE"], focus_x=0.42, focus_y=0.6, strength=30.0)
+    loaders, model = _genfocus(flow)
+    photo, sample = own_shot(flow)
+    sharp = flow.node("DeblurAiF", image=sample["photo"], model=model["model"])
+    depth, lens = _lens(flow, sharp["IMAGE"], focus_x=0.615, focus_y=0.67, strength=30.0)
     learned = flow.node(
-        "BokehSynthesize", (1640, 0), "Bokeh by Genfocus", image=sharp["IMAGE"], defocus=lens["defocus"], model=model
+        "BokehSynthesize", "Bokeh by Genfocus", image=sharp["IMAGE"], defocus=lens["defocus"], model=model["model"]
     )
-    optical = flow.node(
-        "BokehSynthesize", (1640, 600), "Bokeh by the optical engine", image=sharp["IMAGE"], defocus=lens["defocus"]
-    )
-    one = _save(flow, (2120, 0), "Genfocus", learned["IMAGE"], "refocused_genfocus")
-    other = _save(flow, (2120, 600), "Optical", optical["IMAGE"], "refocused_optical")
+    optical = flow.node("BokehSynthesize", "Bokeh by the optical engine", image=sharp["IMAGE"], defocus=lens["defocus"])
+    one = _save(flow, "Genfocus", learned["IMAGE"], "refocused_genfocus", 320, 280)
+    other = _save(flow, "Optical", optical["IMAGE"], "refocused_optical", 320, 280)
     both = flow.node(
         "ImageStitch",
-        (2520, 0),
         "Side by side",
         image1=optical["IMAGE"],
         image2=learned["IMAGE"],
         direction="left",
         spacing_width=8,
     )
-    pair = _save(flow, (2520, 260), "Genfocus left, optical right", both["IMAGE"], "refocused_compared")
-    flow.group("What you have", [photo])
-    flow.group("Everything in focus", [sharp])
-    flow.group("Lens", [depth, lens])
-    flow.group("Bokeh, twice", [learned, optical])
-    flow.group("Results", [one, other])
-    flow.group("Compared", [both, pair])
-    flow.note(
-        "**Refocus, and compare the engines.** Both take the same sharp picture and the same lens. To run the "
-        "optical engine alone, mute *Bokeh by Genfocus* and its *Save Image* (Ctrl+M); bypass *Deblur* as well "
-        "if the photo is sharp everywhere. Focus: `focus_x`, `focus_y`; blur: `strength`, in pixels.",
-        (360, 560),
-        (380, 220),
+    pair = _save(flow, "Genfocus left, optical right", both["IMAGE"], "refocused_compared", 320, 250)
+    note = flow.note(
+        "**Refocus, and compare the engines.** Both take the same sharp picture and the same lens. To run the optical "
+        "engine alone, mute **Bokeh by Genfocus** and **Genfocus** (Ctrl+M); bypass **Deblur** as "
+        "well if the photo is sharp everywhere. Focus: **focus_x**, **focus_y**; blur: **strength**, in pixels.\n\n"
+        f"**Your own photo:** {WAKE}\n\n{NEEDS} Refocus Depth needs [{DEPTH_MODEL.path}]({DEPTH_MODEL.url}) in "
+        f"models/{DEPTH_MODEL.folder}."
+    )
+    flow.lay_out(
+        ("FLUX.1-dev and your photo", [*loaders, photo]),
+        ("Start", [model, sample, note]),
+        ("Everything in focus, its depth", [80, sharp, depth]),
+        ("Lens", [560, lens]),
+        ("Bokeh, twice", [learned, optical]),
+        ("Results", [one, other, both, pair]),
     )
     return flow
 
 
 def generate(info) -> Flow:
     flow = Flow(info)
-    model, flux, clip, vae = _genfocus(flow)
+    loaders, model = _genfocus(flow)
+    flux, clip, vae = (loader[0] for loader in loaders)
     text = flow.node(
         "CLIPTextEncode",
-        (780, 0),
         "Prompt",
         clip=clip,
         text="a street market at dusk, a woman in a red coat, lanterns, wet cobblestones",
     )
-    guidance = flow.node("FluxGuidance", (780, 260), conditioning=text["CONDITIONING"], guidance=3.5)
-    nothing = flow.node("ConditioningZeroOut", (780, 400), conditioning=text["CONDITIONING"])
-    empty = flow.node("EmptySD3LatentImage", (780, 520), width=1024, height=1024)
+    guidance = flow.node("FluxGuidance", conditioning=text["CONDITIONING"], guidance=3.5)
+    nothing = flow.node("ConditioningZeroOut", conditioning=text["CONDITIONING"])
+    empty = flow.node("EmptySD3LatentImage", width=1024, height=1024)
     sampler = flow.node(
         "KSampler",
-        (780, 720),
         model=flux,
         positive=guidance["CONDITIONING"],
         negative=nothing["CONDITIONING"],
@@ -132,81 +128,78 @@ def generate(info) -> Flow:
         scheduler="simple",
         denoise=1.0,
     )
-    made = flow.node("VAEDecode", (780, 1100), samples=sampler["LATENT"], vae=vae)
-    sharp = flow.node("DeblurAiF", (1260, 0), image=made["IMAGE"], model=model)
-    large = flow.node(
-        "ImageScaleBy", (1260, 520), "Upscale", image=sharp["IMAGE"], upscale_method="lanczos", scale_by=1.5
+    made = flow.node("VAEDecode", samples=sampler["LATENT"], vae=vae)
+    sharp = flow.node("DeblurAiF", image=made["IMAGE"], model=model["model"])
+    large = flow.node("ImageScaleBy", "Upscale", image=sharp["IMAGE"], upscale_method="lanczos", scale_by=1.5)
+    depth, lens = _lens(flow, large["IMAGE"], focus_x=0.5, focus_y=0.55, strength=45.0)
+    bokeh = flow.node("BokehSynthesize", image=large["IMAGE"], defocus=lens["defocus"], model=model["model"])
+    first = _save(flow, "As generated", made["IMAGE"], "generated", 340, 380)
+    last = _save(flow, "Refocused", bokeh["IMAGE"], "generated_refocused", 400, 440)
+    note = flow.note(
+        "**Generate, then choose the focus.** FLUX blurs its backgrounds; Deblur takes that away, and the lens puts "
+        "blur where you want it. In place of **Upscale**: Load Upscale Model and Upscale Image (using Model). The FLUX "
+        f"loaded once serves all three.\n\n{NEEDS} Refocus Depth needs [{DEPTH_MODEL.path}]({DEPTH_MODEL.url}) in "
+        f"models/{DEPTH_MODEL.folder}."
     )
-    depth, lens = _lens(flow, (1720, 0), large["IMAGE"], focus_x=0.5, focus_y=0.55, strength=45.0)
-    bokeh = flow.node("BokehSynthesize", (2120, 0), image=large["IMAGE"], defocus=lens["defocus"], model=model)
-    first = _save(flow, (2600, 0), "As generated", made["IMAGE"], "generated")
-    last = _save(flow, (2600, 400), "Refocused", bokeh["IMAGE"], "generated_refocused")
-    flow.group("Generate", [text, guidance, nothing, empty, sampler, made])
-    flow.group("Sharp and large", [sharp, large])
-    flow.group("Lens", [depth, lens, bokeh])
-    flow.group("Results", [first, last])
-    flow.note(
-        "**Generate, then choose the focus.** FLUX blurs its backgrounds; DeblurAiF takes that away, and the "
-        "lens puts blur where you want it. In place of *Upscale*: Load Upscale Model and Upscale Image (using "
-        "Model). The FLUX loaded once serves all three.",
-        (0, 560),
-        (380, 180),
+    flow.lay_out(
+        ("FLUX.1-dev", [*loaders, note]),
+        ("Generate", [model, text, nothing, guidance, empty], [140, sampler, made, first]),
+        ("Sharp and large", [80, sharp, large]),
+        ("Lens", [140, depth, lens]),
+        ("Picture", [bokeh, last]),
     )
     return flow
 
 
 def sampler(info) -> Flow:
     flow = Flow(info)
-    model, _, _, vae = _genfocus(flow)
-    photo = flow.node("LoadImage", (0, 560), "Photo", image="motorcycle.png")
-    given = flow.node("GenfocusConditioning", (780, 0), model=model, image=photo["IMAGE"], task="deblur")
+    loaders, model = _genfocus(flow)
+    photo, sample = own_shot(flow)
+    given = flow.node("GenfocusConditioning", model=model["model"], image=sample["photo"], task="deblur")
     guider = flow.node(
-        "CFGGuider", (1260, 0), model=given["MODEL"], positive=given["positive"], negative=given["negative"], cfg=1.0
+        "CFGGuider", model=given["MODEL"], positive=given["positive"], negative=given["negative"], cfg=1.0
     )
-    noise = flow.node("RandomNoise", (1260, 220), noise_seed=0)
-    method = flow.node("KSamplerSelect", (1260, 360), sampler_name="euler")
-    sigmas = flow.node("BasicScheduler", (1260, 480), model=given["MODEL"], scheduler="simple", steps=28, denoise=1.0)
+    noise = flow.node("RandomNoise", noise_seed=0)
+    method = flow.node("KSamplerSelect", sampler_name="euler")
+    sigmas = flow.node("BasicScheduler", model=given["MODEL"], scheduler="simple", steps=28, denoise=1.0)
     run = flow.node(
         "SamplerCustomAdvanced",
-        (1680, 0),
         noise=noise["NOISE"],
         guider=guider["GUIDER"],
         sampler=method["SAMPLER"],
         sigmas=sigmas["SIGMAS"],
         latent_image=given["LATENT"],
     )
-    decoded = flow.node("VAEDecode", (1680, 220), samples=run["output"], vae=vae)
-    size = flow.node("GetImageSize", (1680, 340), image=photo["IMAGE"])
+    decoded = flow.node("VAEDecode", samples=run["output"], vae=loaders[2]["VAE"])
     cut = flow.node(
-        "ImageCrop",
-        (1680, 480),
-        "The photo's size",
-        image=decoded["IMAGE"],
-        width=size["width"],
-        height=size["height"],
+        "ImageCompositeMasked",
+        "Cut to the photo's size",
+        destination=sample["photo"],
+        source=decoded["IMAGE"],
         x=0,
         y=0,
+        resize_source=False,
     )
-    save = _save(flow, (2080, 0), "Sharp everywhere", cut["IMAGE"], "all_in_focus_sampler")
-    flow.group("What you have", [photo])
-    flow.group("Conditions", [given])
-    flow.group("Your own sampler", [guider, noise, method, sigmas])
-    flow.group("Run", [run, decoded, size, cut])
-    flow.group("Result", [save])
-    flow.note(
-        "**Genfocus with the core's samplers.** As set here it makes the same picture as DeblurAiF. Change the "
-        "sampler, the sigmas or the MODEL's LoRAs, or put ControlNets into `positive` and `negative`. `cfg` is "
-        "the image guidance: above 1 the photo counts for more. Sides grow to multiples of 16 pixels on the "
-        "way, so the result is cut to the photo's size.",
-        (360, 560),
-        (380, 240),
+    save = _save(flow, "Sharp everywhere", cut["IMAGE"], "all_in_focus_sampler", 400, 360)
+    note = flow.note(
+        "**Genfocus with the core's samplers.** As set here it makes the same picture as Deblur. Change the sampler, "
+        "the sigmas or the MODEL's LoRAs, or put ControlNets into **positive** and **negative**. **cfg** is the image "
+        "guidance: above 1 the photo counts for more. Sides grow to multiples of 16 pixels on the way, so the result "
+        f"is cut to the photo's size.\n\n**Your own photo:** {WAKE}\n\n{NEEDS}"
+    )
+    flow.lay_out(
+        ("FLUX.1-dev and your photo", [*loaders, photo]),
+        ("Start", [model, sample, note]),
+        ("Conditions", [given]),
+        ("Your own sampler", [150, guider, sigmas, noise, method]),
+        ("Run", [run, decoded, cut], [save]),
     )
     return flow
 
 
 GENFOCUS = {
-    "genfocus_deblur": deblur,
-    "genfocus_refocus": refocus,
-    "genfocus_generate": generate,
-    "genfocus_sampler": sampler,
+    "Genfocus 1 Sharp everywhere": deblur,
+    "Genfocus 2 Refocus and compare": refocus,
+    "Genfocus 3 Generate and refocus": generate,
+    "Genfocus 4 With your own sampler": sampler,
 }

@@ -1,127 +1,171 @@
-"""Workflows of the optical engine. Their thumbnails are pictures it made: python -m dev.pictures docs."""
+"""Workflows of the optical engine. Each runs as it is, on the sample."""
+
+from rackfocus.weights.manifest import weight_files
 
 from .build import Flow
+from .convert import NEVER
+
+DEPTH_MODEL = weight_files("depth")[0]
+WAKE = "choose it in **Your photo**, select the grey nodes and press **Ctrl+M**. They take the sample's place."
 
 
-def save_picture(flow, at, title, node):
+def asleep(flow, kind, title, /, **inputs):
+    """A muted node: until the artist wakes it, it counts as nothing connected, and needs no file."""
+    node = flow.node(kind, title, **inputs)
+    node.mode, node.offer_models = NEVER, False
+    return node
+
+
+def own_photo(flow):
+    """(a muted Load Image and Refocus Depth, the sample whose place they take when they wake)."""
+    photo = asleep(flow, "LoadImage", "Your photo", image="")
+    depth = asleep(flow, "RefocusDepth", "Its depth", image=photo["IMAGE"], model=DEPTH_MODEL.path)
+    sample = flow.node("RefocusSample", "Sample, or your photo", image=photo["IMAGE"], depth=depth["depth"])
+    return photo, depth, sample
+
+
+def own_shot(flow):
+    """(a muted Load Image, the sample whose place it takes when it wakes), for engines that need no depth."""
+    photo = asleep(flow, "LoadImage", "Your photo", image="")
+    return photo, flow.node("RefocusSample", "Sample, or your photo", image=photo["IMAGE"])
+
+
+def about_depth(own=WAKE):
+    """What a note tells of one's own photo and its depth."""
+    megabytes = round(DEPTH_MODEL.bytes / 1e6)
+    return (
+        f"**Your own photo:** {own}\n\n**Its depth** is estimated by a model of {megabytes} MB, to be put into "
+        f"models/{DEPTH_MODEL.folder}: [{DEPTH_MODEL.path}]({DEPTH_MODEL.url}). Or connect a depth map of your own to "
+        "**depth** of the sample, or ComfyUI's Depth Anything 3 or MoGe, where it has them."
+    )
+
+
+def save_picture(flow, title, node, width=420, height=360):
     """SaveImage with a file name made of its title."""
     name = title.lower().replace(" ", "_")
-    return flow.node("SaveImage", at, title, images=node["IMAGE"], filename_prefix=f"rackfocus/{name}")
+    save = flow.node("SaveImage", title, images=node["IMAGE"], filename_prefix=f"rackfocus/{name}")
+    save.size = [width, height]
+    return save
+
+
+def preview(flow, title, picture, width=240, height=270):
+    """A picture or a mask, shown and not saved."""
+    if picture.kind == "MASK":
+        node = flow.node("MaskPreview", title, mask=picture)
+    else:
+        node = flow.node("PreviewImage", title, images=picture)
+    node.size = [width, height]
+    return node
 
 
 def refocus_photo(info) -> Flow:
     flow = Flow(info)
-    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
-    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    photo, depth, sample = own_photo(flow)
     lens = flow.node(
         "RefocusLens",
-        (400, 0),
-        depth=depth["IMAGE"],
-        image=photo["IMAGE"],
-        depth_kind="disparity",
+        depth=sample["depth"],
+        image=sample["image"],
+        depth_kind="auto",
         focus_by="point",
-        focus_x=0.42,
-        focus_y=0.6,
+        focus_x=0.615,
+        focus_y=0.67,
         strength=60.0,
     )
-    shape = flow.node("ApertureShapeMask", (400, 660), shape="iris", blades=6, rotation=15.0)
+    shape = flow.node("ApertureShapeMask", shape="iris", blades=6, rotation=15.0)
     bokeh = flow.node(
-        "BokehSynthesize",
-        (800, 0),
-        image=photo["IMAGE"],
-        defocus=lens["defocus"],
-        aperture=shape["aperture"],
-        quality="best",
+        "BokehSynthesize", image=sample["image"], defocus=lens["defocus"], aperture=shape["aperture"], quality="best"
     )
-    save = save_picture(flow, (1260, 0), "Refocused", bokeh)
-    overlay = flow.node("PreviewImage", (1260, 420), "Overlay", images=lens["overlay"])
-    flow.group("What you have", [photo, depth])
-    flow.group("Lens", [lens, shape, bokeh])
-    flow.group("Result", [save, overlay])
-    flow.note(
-        "**Refocus a photo.** Move `focus_x` and `focus_y` to what should be sharp: the overlay shows it green. "
-        "`strength` is the blur. Any depth map will do; say what it holds in `depth_kind`.",
-        (0, 860),
-        (380, 160),
+    save = save_picture(flow, "Refocused", bokeh)
+    overlay = preview(flow, "Overlay: green is sharp", lens["overlay"])
+    note = flow.note(
+        "**Press Run:** the sample is refocused.\n\n**Focus:** **focus_x** and **focus_y** of the lens, from the left "
+        "and the top, 0 to 1; the overlay shows green what is sharp.\n\n**Blur:** **strength**.\n\n" + about_depth()
+    )
+    flow.lay_out(
+        ("Start", [photo, note], [60, depth], [sample]),
+        ("Lens", [60, lens, shape]),
+        ("Picture", [bokeh, overlay], [save]),
     )
     return flow
 
 
 def focal_stack(info) -> Flow:
     flow = Flow(info)
-    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
-    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    photo, depth, sample = own_photo(flow)
     stack = flow.node(
         "FocalStackGenerate",
-        (400, 0),
-        image=photo["IMAGE"],
-        depth=depth["IMAGE"],
+        image=sample["image"],
+        depth=sample["depth"],
         frames=9,
         strength=60.0,
-        depth_kind="disparity",
+        depth_kind="auto",
         quality="fast",
     )
-    select = flow.node("SelectFocusFrame", (800, 0), stack=stack["stack"], select_by="position", position=0.35)
-    fuse = flow.node("StackFuse", (800, 320), stack=stack["stack"], method="pyramid")
-    order = flow.node("MaskToImage", (1180, 840), mask=fuse["order"])
-    frames = flow.node("SaveImage", (800, 640), "Stack", images=stack["stack"], filename_prefix="rackfocus/stack")
-    one = save_picture(flow, (1180, 0), "Selected", select)
-    all_ = save_picture(flow, (1180, 420), "Fused", fuse)
-    seen = flow.node("PreviewImage", (1560, 840), "Depth from focus", images=order["IMAGE"])
-    flow.group("What you have", [photo, depth])
-    flow.group("Focal stack", [stack, select, fuse])
-    flow.group("Results", [frames, one, all_, order, seen])
-    flow.note(
-        "**One photo, nine focal planes.** `position` slides from near (0) to far (1). StackFuse makes it sharp "
-        "everywhere again and says which frame was sharp where.",
-        (0, 860),
-        (380, 140),
+    select = flow.node("SelectFocusFrame", stack=stack["stack"], select_by="position", position=0.35)
+    fuse = flow.node("StackFuse", stack=stack["stack"], method="pyramid")
+    frames = flow.node("SaveImage", "Stack", images=stack["stack"], filename_prefix="rackfocus/stack")
+    frames.size = [380, 340]
+    one = save_picture(flow, "Selected", select, 400, 340)
+    all_ = save_picture(flow, "Fused", fuse, 400, 340)
+    seen = preview(flow, "Depth from focus", fuse["order"])
+    note = flow.note(
+        "**Press Run:** one photo becomes nine, focused from near to far.\n\n**position** slides through them, from 0 "
+        "(near) to 1 (far): only the slider runs again. **Stack Fuse** makes the picture sharp everywhere again, and "
+        "says which frame was sharp where.\n\n" + about_depth()
+    )
+    flow.lay_out(
+        ("Start", [photo, note], [60, depth], [sample]),
+        ("Focal stack", [stack]),
+        ("One frame, and all of them", [select, fuse, frames], [one, all_, seen]),
     )
     return flow
+
+
+STACKS = (
+    "choose it in **Your focal stack**, select it and press **Ctrl+M**. It is one file of all frames, near to far: an "
+    "animated PNG or a lossless animated WebP. A TIFF will not do: from ComfyUI 0.21 on only its first page is read. "
+    "Single photographs: join them with **Batch Images** and connect that to **stack**."
+)
+
+
+def own_stack(flow):
+    """(a muted Load Image, the sample whose stack it replaces when it wakes)."""
+    own = asleep(flow, "LoadImage", "Your focal stack", image="")
+    return own, flow.node("RefocusSample", "Sample, or your stack", stack=own["IMAGE"])
 
 
 def fuse_stack(info) -> Flow:
     flow = Flow(info)
-    stack = flow.node("LoadImage", (0, 0), "Focal stack (a file of several pages)", image="focal_stack.tiff")
-    fuse = flow.node("StackFuse", (400, 0), stack=stack["IMAGE"], method="pyramid", align=True)
-    order = flow.node("MaskToImage", (780, 420), mask=fuse["order"])
-    save = save_picture(flow, (780, 0), "All in focus", fuse)
-    seen = flow.node("PreviewImage", (1160, 420), "Depth from focus", images=order["IMAGE"])
-    flow.group("Photographs", [stack])
-    flow.group("Focus stacking", [fuse, order])
-    flow.group("Result", [save, seen])
-    flow.note(
-        "**Focus stacking.** Load the photographs, near to far, as one batch: a TIFF or WebP of several pages in "
-        "Load Image, or single pictures joined by Batch Images. `align` undoes the change of scale between "
-        "them; `first` and `last` choose the frames that take part.",
-        (0, 420),
-        (380, 180),
+    own, sample = own_stack(flow)
+    fuse = flow.node("StackFuse", stack=sample["stack"], method="pyramid", align=True)
+    one = flow.node("SelectFocusFrame", "One photograph", stack=sample["stack"], select_by="position", position=0.1)
+    before = preview(flow, "One photograph", one["IMAGE"])
+    save = save_picture(flow, "All in focus", fuse)
+    seen = preview(flow, "Depth from focus", fuse["order"])
+    note = flow.note(
+        "**Press Run:** nine photographs, focused from near to far, become one that is sharp everywhere.\n\n**align** "
+        "undoes the change of scale, shift and turn between them; **first** and **last** choose the frames that take "
+        f"part.\n\n**Your own stack:** {STACKS}"
     )
+    flow.lay_out(("Start", [own, note], [sample]), ("Focus stacking", [fuse, one]), ("Picture", [save, seen, before]))
     return flow
 
 
-PULL = """0: 0.91, 0.76    # the front wheel
-7: 0.48, 0.64    # the engine
-15: 0.06, 0.2 strength=60    # the wall, through a wider aperture"""
+PULL = """0: 0.163, 0.87    # the pawn in front
+7: 0.615, 0.67    # the king
+15: 0.5, 0.18 strength=70    # the books, through a wider aperture"""
 
 
 def rack_focus(info) -> Flow:
     flow = Flow(info)
-    photo = flow.node("LoadImage", (0, 0), "Photo", image="motorcycle.png")
-    depth = flow.node("LoadImage", (0, 420), "Depth map", image="motorcycle_depth.png")
+    photo, depth, sample = own_photo(flow)
     rack = flow.node(
-        "RefocusRack",
-        (400, 0),
-        depth=depth["IMAGE"],
-        image=photo["IMAGE"],
-        depth_kind="disparity",
-        keyframes=PULL,
-        strength=40.0,
+        "RefocusRack", depth=sample["depth"], image=sample["image"], depth_kind="auto", keyframes=PULL, strength=50.0
     )
-    bokeh = flow.node("BokehSynthesize", (880, 0), image=photo["IMAGE"], defocus=rack["defocus"], quality="fast")
+    rack.size = [340, rack.size[1]]
+    bokeh = flow.node("BokehSynthesize", image=sample["image"], defocus=rack["defocus"], quality="fast")
     save = flow.node(
         "SaveAnimatedWEBP",
-        (1340, 0),
         "Rack focus",
         images=bokeh["IMAGE"],
         fps=8.0,
@@ -129,64 +173,58 @@ def rack_focus(info) -> Flow:
         quality=85,
         filename_prefix="rackfocus/rack_focus",
     )
-    flow.group("What you have", [photo, depth])
-    flow.group("Focus pull", [rack, bokeh])
-    flow.group("Result", [save])
-    flow.note(
-        "**Pull the focus.** One keyframe to a line: the frame, then a point of the picture or a distance such "
-        "as `2.5m`; `strength=60` opens the aperture on the way. A depth clip and its pictures go in the same "
-        "way: each point is then read in its own frame.",
-        (0, 860),
-        (380, 180),
+    save.size = [440, 500]
+    note = flow.note(
+        "**Press Run:** the focus travels from the pawn to the king to the books, in 16 frames.\n\n**keyframes:** one "
+        "to a line: the frame, then a point of the picture or a distance such as 2.5m; **strength=60** behind it opens "
+        "the aperture on the way. A clip and its depth go in the same way: each point is read in its own "
+        "frame.\n\n" + about_depth()
     )
+    flow.lay_out(("Start", [photo, note], [60, depth], [sample]), ("Focus pull", [60, rack], [bokeh]), ("Film", [save]))
     return flow
 
 
 def stack_new_aperture(info) -> Flow:
     flow = Flow(info)
-    stack = flow.node("LoadImage", (0, 0), "Focal stack (a file of several pages)", image="focal_stack.tiff")
-    fuse = flow.node("StackFuse", (400, 0), stack=stack["IMAGE"], method="pyramid", align=True)
-    near = flow.node("InvertMask", (400, 320), "Near is white", mask=fuse["order"])
+    own, sample = own_stack(flow)
+    fuse = flow.node("StackFuse", stack=sample["stack"], method="pyramid", align=True)
+    near = flow.node("InvertMask", "Near is white", mask=fuse["order"])
     lens = flow.node(
         "RefocusLens",
-        (780, 0),
         depth=near["MASK"],
         image=fuse["IMAGE"],
         depth_kind="disparity",
         focus_by="point",
-        focus_x=0.8,
-        focus_y=0.6,
+        focus_x=0.615,
+        focus_y=0.67,
         strength=50.0,
     )
-    shape = flow.node("ApertureShapeMask", (780, 660), shape="heart")
+    shape = flow.node("ApertureShapeMask", shape="heart")
     bokeh = flow.node(
-        "BokehSynthesize",
-        (1160, 0),
-        image=fuse["IMAGE"],
-        defocus=lens["defocus"],
-        aperture=shape["aperture"],
-        quality="best",
+        "BokehSynthesize", image=fuse["IMAGE"], defocus=lens["defocus"], aperture=shape["aperture"], quality="best"
     )
-    save = save_picture(flow, (1620, 0), "New aperture", bokeh)
-    overlay = flow.node("PreviewImage", (1620, 420), "Overlay", images=lens["overlay"])
-    flow.group("Photographs", [stack])
-    flow.group("Sharp everywhere, and its depth", [fuse, near])
-    flow.group("New lens", [lens, shape, bokeh])
-    flow.group("Result", [save, overlay])
-    flow.note(
-        "**The lens you did not have.** The fused stack is sharp everywhere, and its order map says how far each "
-        "thing is: 0 is the nearest frame, so it is inverted to serve as a disparity map. Frames evenly spaced "
-        "on the focus ring (in dioptres) give true depth.",
-        (0, 420),
-        (380, 200),
+    save = save_picture(flow, "New aperture", bokeh)
+    overlay = preview(flow, "Overlay: green is sharp", lens["overlay"])
+    note = flow.note(
+        "**Press Run:** nine photographs are fused, and photographed again through a heart.\n\nThe fused picture is "
+        "sharp everywhere, and its order map says how far each thing is: 0 is the nearest frame, so it is inverted to "
+        "serve as a disparity map. Frames evenly spaced on the focus ring (in dioptres) give true depth.\n\n"
+        f"**Your own stack:** {STACKS}"
+    )
+    flow.lay_out(
+        ("Start", [own, note], [sample]),
+        ("Sharp, and its depth", [fuse, near]),
+        ("New lens", [60, lens, shape]),
+        ("Picture", [bokeh, overlay], [save]),
     )
     return flow
 
 
+# The names that the template browser shows, in the order in which they sort.
 OPTICAL = {
-    "refocus_photo": refocus_photo,
-    "focal_stack": focal_stack,
-    "fuse_focal_stack": fuse_stack,
-    "rack_focus": rack_focus,
-    "stack_new_aperture": stack_new_aperture,
+    "1 Refocus a photo": refocus_photo,
+    "2 Focal stack from one photo": focal_stack,
+    "3 Fuse a focal stack": fuse_stack,
+    "4 Rack focus": rack_focus,
+    "5 New aperture for a focal stack": stack_new_aperture,
 }

@@ -1,19 +1,17 @@
-"""Write workflows/*.json against the node types of a running host: python -m dev.workflows write.
-
-The weights of Genfocus nobody may ship, so the thumbnails of its workflows are drawings of the graph, written here too.
-"""
+"""Write workflows/*.json, and a thumbnail beside each, by a running host: python -m dev.workflows write."""
 
 from pathlib import Path
 
 from ..host.paths import ROOT
 from ..host.server import Host
-from . import drawing
+from . import thumbnails
 from .genfocus import GENFOCUS
 from .learn2refocus import LEARN2REFOCUS
 from .optical import OPTICAL
 
 FOLDER = Path(ROOT) / "workflows"
-WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS}  # file name without .json: function of the host's node types
+# File name without .json, which is the name that the template browser shows: function of the host's node types.
+WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS}
 
 
 def main():
@@ -21,6 +19,11 @@ def main():
         for name, make in WORKFLOWS.items():
             flow = make(client.object_info())
             flow.save(FOLDER / f"{name}.json")
-            if name in GENFOCUS:
-                drawing.save(flow.to_dict(), FOLDER / f"{name}.jpg")
+            if name in OPTICAL:
+                picture = thumbnails.result(client, flow.to_dict())
+            elif name in GENFOCUS:
+                picture = thumbnails.drawing(flow.to_dict())
+            else:
+                picture = thumbnails.not_the_models(name)
+            picture.save(FOLDER / f"{name}.jpg", quality=85, subsampling=0, optimize=True)
             print(f"workflows/{name}.json")

@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from rackfocus.dev.workflows.convert import NEVER, load, to_prompt
-from rackfocus.dev.workflows.drawing import draw
 from rackfocus.dev.workflows.genfocus import GENFOCUS
+from rackfocus.dev.workflows.thumbnails import drawing
 from rackfocus.tests.host.graphs import picture
 from rackfocus.weights.manifest import weight_files
 
+DEBLUR, REFOCUS, GENERATE, SAMPLER = GENFOCUS
 SIZE = (90, 65)  # sides that are not in whole tokens
 LOADERS = {"UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}  # what TinyGenfocusModels gives in their place
 
@@ -17,12 +18,17 @@ LOADERS = {"UNETLoader": 0, "DualCLIPLoader": 1, "VAELoader": 2}  # what TinyGen
 @pytest.fixture
 def client(genfocus_host):
     with genfocus_host.client() as client:
-        client.upload(picture(*SIZE), "motorcycle.png")
+        client.upload(picture(*SIZE), "photo.png")
         yield client
 
 
 def read(root, name):
-    return load(root / "workflows" / f"{name}.json")
+    """A workflow with its Load Image awake, as the note tells, at a small photo."""
+    flow = load(root / "workflows" / f"{name}.json")
+    for node in flow["nodes"]:
+        if node["type"] == "LoadImage":
+            node["mode"], node["widgets_values"][0] = 0, "photo.png"
+    return flow
 
 
 def tiny(prompt):
@@ -66,17 +72,14 @@ def shape(size):
 
 def test_deblur_and_the_sampler_make_the_same_picture(root, client):
     """The photo's size is kept; the core's sampler at the same seed and steps gives what the node gives."""
-    node, sampler = (
-        run(client, tiny(to_prompt(read(root, n), client.object_info())))
-        for n in ("genfocus_deblur", "genfocus_sampler")
-    )
+    node, sampler = (run(client, tiny(to_prompt(read(root, n), client.object_info()))) for n in (DEBLUR, SAMPLER))
     (a,), (b,) = node.values(), sampler.values()
     assert a.shape == b.shape == shape(SIZE) and np.abs(a - b).max() <= 1
     assert np.abs(a - np.asarray(picture(*SIZE), int)).mean() > 3
 
 
 def test_refocus_saves_both_engines_side_by_side(root, client):
-    made = run(client, tiny(to_prompt(read(root, "genfocus_refocus"), client.object_info())))
+    made = run(client, tiny(to_prompt(read(root, REFOCUS), client.object_info())))
     learned, optical, both = (made[f"refocused_{n}"] for n in ("genfocus", "optical", "compared"))
     assert learned.shape == optical.shape == shape(SIZE)
     assert np.abs(learned - optical).mean() > 3
@@ -86,7 +89,7 @@ def test_refocus_saves_both_engines_side_by_side(root, client):
 
 def test_the_optical_engine_alone_needs_no_flux(root, client):
     """As its note says: Genfocus muted and the deblurring bypassed, it runs where none of FLUX's files is."""
-    flow = read(root, "genfocus_refocus")
+    flow = read(root, REFOCUS)
     for node in flow["nodes"]:
         if node.get("title") in ("Bokeh by Genfocus", "Genfocus"):
             node["mode"] = NEVER
@@ -99,7 +102,7 @@ def test_the_optical_engine_alone_needs_no_flux(root, client):
 
 
 def test_generate_deblur_enlarge_refocus(root, client):
-    prompt = tiny(to_prompt(read(root, "genfocus_generate"), client.object_info()))
+    prompt = tiny(to_prompt(read(root, GENERATE), client.object_info()))
     for node in prompt.values():
         if node["class_type"] == "EmptySD3LatentImage":
             node["inputs"].update(width=64, height=48)
@@ -127,12 +130,12 @@ def test_the_thumbnail_is_a_drawing_of_the_graph_as_it_is(root, name):
         shipped = file.convert("RGB")
 
     def error(workflow):
-        return np.abs(np.subtract(*(np.asarray(p.reduce(4), int) for p in (draw(workflow), shipped)))).max()
+        return np.abs(np.subtract(*(np.asarray(p.reduce(4), int) for p in (drawing(workflow), shipped)))).max()
 
-    flow = read(root, name)
-    assert draw(flow).size == shipped.size and error(flow) < 20
-    flow["nodes"][1]["pos"][0] += 40
+    flow = load(root / "workflows" / f"{name}.json")
+    assert drawing(flow).size == shipped.size and error(flow) < 20
+    flow["nodes"][1]["pos"][0] += 60
     assert error(flow) > 30
-    flow["nodes"][1]["pos"][0] -= 40
+    flow["nodes"][1]["pos"][0] -= 60
     flow["links"].pop(0)
     assert error(flow) > 30

@@ -8,9 +8,9 @@ import pytest
 
 from rackfocus.dev.host.errors import RunError
 from rackfocus.dev.host.server import Host
-from rackfocus.dev.pictures.photo import motorcycle, pages
+from rackfocus.dev.pictures.photo import pages
 from rackfocus.dev.workflows.convert import load, to_prompt
-from rackfocus.dev.workflows.learn2refocus import UNET
+from rackfocus.dev.workflows.learn2refocus import LEARN2REFOCUS, UNET
 from rackfocus.tests.host.graphs import picture
 
 SIZE = (333, 250)
@@ -141,11 +141,10 @@ def test_a_missing_vae_is_one_sentence(client):
         client.run(prompt)
 
 
-@pytest.mark.parametrize("name", ["slider", "all_in_focus", "film"])
+@pytest.mark.parametrize("name", LEARN2REFOCUS)
 def test_workflows(root, client, name):
     """The shipped workflows, with the tiny models in the checkpoint loader's place, few pixels and one step."""
-    client.upload(motorcycle()[0].resize((200, 150)), "motorcycle.png")
-    prompt = to_prompt(load(root / "workflows" / f"learn2refocus_{name}.json"), client.object_info())
+    prompt = to_prompt(load(root / "workflows" / f"{name}.json"), client.object_info())
     for node in prompt.values():
         if node["class_type"] == "ImageOnlyCheckpointLoader":
             node.update(class_type="TinySvdModels", inputs={})
@@ -153,6 +152,6 @@ def test_workflows(root, client, name):
             node["inputs"].update(steps=1, max_megapixels=0.01)
     run = client.run(prompt)
     saved = [p for i, node in prompt.items() if node["class_type"].startswith("Save") for p in client.pictures(run, i)]
-    assert {p.size for p in saved} == {(200, 150)} and len(saved) == (2 if name == "all_in_focus" else 1)
-    if name == "film":
+    assert {p.size for p in saved} == {(576, 384)} and len(saved) == (2 if "All in focus" in name else 1)
+    if "Focus pull" in name:
         assert saved[0].n_frames == 9

@@ -109,11 +109,10 @@ def test_wrong_workflows_are_one_sentence(object_info, tmp_path):
 
 def build(object_info):
     flow = Flow(object_info)
-    empty = flow.node("EmptyImage", (0, 0), "Grey", width=33, height=21, color=0x808080)
-    blur = flow.node("ImageBlur", (400, 0), image=empty["IMAGE"], blur_radius=2)
-    save = flow.node("SaveImage", (800, 0), images=blur[0], filename_prefix="built")
-    flow.group("All", [empty, blur, save])
-    flow.note("A note.", (0, 300))
+    empty = flow.node("EmptyImage", "Grey", width=33, height=21, color=0x808080)
+    blur = flow.node("ImageBlur", image=empty["IMAGE"], blur_radius=2)
+    save = flow.node("SaveImage", images=blur[0], filename_prefix="built")
+    flow.lay_out(("All", [empty, flow.note("A note.")], [40, blur], [save]))
     return flow
 
 
@@ -141,13 +140,13 @@ def test_built_workflow_is_what_the_page_expects(object_info):
 def test_builder_refuses_what_does_not_exist(object_info):
     flow = Flow(object_info)
     with pytest.raises(WorkflowError, match="no node type Nothing"):
-        flow.node("Nothing", (0, 0))
+        flow.node("Nothing")
     with pytest.raises(WorkflowError, match="no input 'radius'; it has image, blur_radius, sigma"):
-        flow.node("ImageBlur", (0, 0), radius=3)
+        flow.node("ImageBlur", radius=3)
     with pytest.raises(WorkflowError, match="ImageBlur needs image"):
-        flow.node("ImageBlur", (0, 0))
-    mask = flow.node("SolidMask", (0, 0))
+        flow.node("ImageBlur")
+    mask = flow.node("SolidMask")
     with pytest.raises(WorkflowError, match=r"ImageBlur\.image takes IMAGE, and was given MASK"):
-        flow.node("ImageBlur", (0, 0), image=mask["MASK"])
+        flow.node("ImageBlur", image=mask["MASK"])
     with pytest.raises(WorkflowError, match="no output 'IMAGE'; it has MASK"):
         mask["IMAGE"]

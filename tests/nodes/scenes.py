@@ -81,6 +81,7 @@ def shifted():
 
 # What must be connected, or differs from the widget's default, for a node to run. Pictures are the functions above.
 BASE = {
+    "RefocusSample": {},
     "LoadRefocusModel": {},
     "ApertureShapeMask": {},
     "RefocusDepth": {"image": image, "model": "relative"},

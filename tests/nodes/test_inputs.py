@@ -31,6 +31,9 @@ def test_alpha_is_dropped():
 @pytest.mark.parametrize(
     "node_id, wrong, said",
     [
+        ("RefocusSample", {"image": {"samples": 0}}, "latent"),
+        ("RefocusSample", {"stack": lambda: stack()[:0]}, "empty batch"),
+        ("RefocusSample", {"depth": lambda: {"samples": torch.zeros(1, 4, 8, 8)}}, "depth map"),
         ("RefocusDepth", {"image": {"samples": 0}, "model": "relative"}, "latent"),
         ("RefocusDepth", {"image": lambda: image()[:0], "model": "relative"}, "empty batch"),
         ("RefocusDepth", {"image": image, "model": "gone"}, "one of metric, relative"),

@@ -25,6 +25,7 @@ RELATIVE = {"lens": "camera", "depth_kind": "disparity"}
 
 # For each input: (value, what else must be set for it to matter). None of the values is the default.
 CHANGES = {
+    "RefocusSample": {"image": (image, {"depth": depth}), "depth": (depth, {}), "stack": (stack, {})},
     "LoadRefocusModel": {},
     "ApertureShapeMask": {
         "shape": ("heart", {}),

@@ -27,7 +27,7 @@ def test_a_node_carries_the_version_of_its_schema(monkeypatch):
     """And not that of the pack, which would rewrite every workflow file at each release."""
     monkeypatch.setattr(build, "SCHEMA_VERSION", "0.0.7")
     flow = build.Flow({"RefocusLens": INFO})
-    flow.node("RefocusLens", (0, 0))
+    flow.node("RefocusLens")
     (node,) = flow.to_dict()["nodes"]
     assert node["properties"] == {"cnr_id": "rackfocus", "ver": "0.0.7", "Node name for S&R": "RefocusLens"}
 
