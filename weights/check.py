@@ -5,11 +5,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..pipelines.image.checks import RefocusError
+from ..pipelines.image.checks import RefocusError, cut
 from .manifest import WeightFile
 
 FOUND, MISSING, WRONG_SIZE, WRONG_SHA256 = "found", "missing", "wrong size", "wrong sha256"
 CHUNK = 1 << 22  # bytes hashed at a time
+LONGEST = 150  # characters of a path in a sentence
 
 
 def models_folder(given: str | None = None, pack: Path | None = None) -> Path:
@@ -18,11 +19,11 @@ def models_folder(given: str | None = None, pack: Path | None = None) -> Path:
     Raises RefocusError if it does not exist, or if none is given and the pack lies elsewhere.
     """
     if given:
-        folder = Path(given).expanduser()
-        if not folder.is_dir():
+        folder = Path(os.path.expanduser(given))
+        if not os.path.isdir(folder):  # which is False, and no error, for a path that cannot be
             raise RefocusError(
-                f"the models folder {folder} does not exist, but an existing one is needed: give the "
-                "folder 'models' of your ComfyUI with --models."
+                f"the models folder {cut(str(folder), LONGEST)} does not exist, but an existing one is needed: give "
+                "the folder 'models' of your ComfyUI with --models."
             )
         return folder
     # Not resolved: a pack that is linked into custom_nodes belongs to that ComfyUI.

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
-from ..pipelines.image.checks import RefocusError
-from .check import CHUNK, FOUND, MISSING, Place, check_file, judge, sha256
+from ..pipelines.image.checks import RefocusError, cut
+from .check import CHUNK, FOUND, LONGEST, MISSING, Place, check_file, judge, sha256
 from .manifest import WeightFile
 from .part import Part, TooLong, come, one_at_a_time, throw_away
 
@@ -90,7 +90,11 @@ def _fetch(file: WeightFile, models: Path, say: Callable[[str], None]) -> Path:
 
 def not_right(place: Place) -> str:
     """What to say of a file that is there and is another one than the manifest's."""
-    return f"{place.path} is there, but not right ({place.said}): move it away and fetch again."
+    return f"{_shown(place.path)} is there, but not right ({place.said}): move it away and fetch again."
+
+
+def _shown(path: Path) -> str:
+    return cut(str(path), LONGEST)
 
 
 def _target(file: WeightFile, models: Path) -> Path:
@@ -101,7 +105,7 @@ def _target(file: WeightFile, models: Path) -> Path:
     target = models / below
     _no_links(models / file.folder, target.parent)
     if target.is_dir():
-        raise RefocusError(f"{target} is a folder, but the file belongs there: move it away and fetch again.")
+        raise RefocusError(f"{_shown(target)} is a folder, but the file belongs there: move it away and fetch again.")
     return target
 
 
@@ -112,7 +116,7 @@ def _no_links(home: Path, folder: Path):
             return
         if step.is_symlink() or (step.exists() and not step.is_dir()):
             kind = "a link" if step.is_symlink() else "no folder"
-            raise RefocusError(f"{step} is {kind}, but a folder is needed there: move it away and fetch again.")
+            raise RefocusError(f"{_shown(step)} is {kind}, but a folder is needed there: move it away and fetch again.")
 
 
 def _download(file: WeightFile, waiting: Path, models: Path) -> Path:
@@ -199,6 +203,6 @@ def _room_for(size: int, come: int, file: WeightFile, models: Path) -> None:
     free = shutil.disk_usage(models).free
     if free < size - come:
         raise RefocusError(
-            f"{file.path} needs {size - come:,} bytes more, but {models} has {free:,} left: make room "
+            f"{file.path} needs {size - come:,} bytes more, but {_shown(models)} has {free:,} left: make room "
             "or give another folder with --models."
         )

@@ -15,6 +15,7 @@ from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.tests.fuzz import downloads
 from rackfocus.tests.unit.weight_entries import CONTENT, SHA
 from rackfocus.weights import fetch as fetching
+from rackfocus.weights.check import models_folder
 from rackfocus.weights.fetch import WAITING_ROOM, fetch_file
 from rackfocus.weights.manifest import WeightFile
 from rackfocus.weights.part import Part, TooLong, come, one_at_a_time
@@ -258,3 +259,18 @@ def test_a_part_takes_what_it_has_room_for_and_no_more(tmp_path):
     with Part(path, 10) as part:
         assert part.tell() == 5 and part.write(memoryview(b"67890")) == 5
     assert path.read_bytes() == b"1234567890" and come(path, 9) == 0 and not path.exists()
+
+
+@pytest.mark.parametrize("given", ["x" * 5000, "x/" * 150, "~nobody-of-this-name/models", "a\0b"])
+def test_a_models_folder_that_cannot_be_is_one_sentence(given):
+    with pytest.raises(RefocusError, match=r"the models folder .* does not exist") as error:
+        models_folder(given)
+    assert len(str(error.value)) <= 400
+
+
+def test_long_paths_are_cut(tmp_path, hub):
+    models = tmp_path.joinpath(*["folder" * 30] * 4)
+    (models / "loras" / "one.safetensors").mkdir(parents=True)
+    with pytest.raises(RefocusError, match=r"\.\.\. is a folder, but the file belongs there") as error:
+        fetch_file(entry(), models)
+    assert len(str(error.value)) <= 400
