@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PORT ?= 0
 FILE ?=
+CASES ?= 5000
+SEED ?= 0
 COMFYUI ?=
 RUN := .venv/bin/python
 TEST := .venv/bin/pytest -q
@@ -10,7 +12,7 @@ QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup demo test test-host lint format types unit nodes host browser parity truth mutate bench hops serve clean
+.PHONY: setup demo test test-host lint format types unit nodes host browser parity truth mutate fuzz bench hops serve clean
 .NOTPARALLEL:
 
 setup:
@@ -66,6 +68,10 @@ truth: setup
 # For example `make mutate FILE=pipelines/optics/focus.py`.
 mutate: setup
 	@$(RUN) -m dev.bench mutate $(FILE)
+
+# For example `make fuzz CASES=300 SEED=7`; what fails is printed with the command that repeats it.
+fuzz: setup
+	@$(RUN) -m dev.bench fuzz --cases $(CASES) --seed $(SEED)
 
 bench: setup
 	@$(RUN) -m dev.bench all

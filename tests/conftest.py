@@ -15,6 +15,7 @@ FOLDERS = {
     "parity": "parity",
     "truth": "truth",
     "browser": "browser",
+    "fuzz": "fuzz",
     ".": "unit",
 }
 

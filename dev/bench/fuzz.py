@@ -1,7 +1,7 @@
 """Thousands of odd inputs: python -m dev.bench fuzz --cases 5000 --seed 0 [--group nodes] [--case 17]
 
 Every case of tests/fuzz must end in a finite result of the right size, or in one sentence of at most 400 characters; it
-writes to no input, takes at most 30 s and at most 4 GiB. Cases run in processes of their own, one for each core, which
+writes to no input, takes at most 30 s of a core and at most 4 GiB. Cases run in processes of their own, one for each core, which
 are killed and started again where a case takes too long; what fails is printed with the command that repeats it.
 """
 
@@ -15,11 +15,14 @@ import sys
 import time
 import traceback
 
+import psutil
+
 from ..host.paths import ROOT, UserError
 
 GROUPS = ("nodes", "functions", "keyframes", "files", "downloads")
 SHARES = {"nodes": 10, "functions": 8, "keyframes": 3, "files": 3, "downloads": 1}
 SECONDS, GIGABYTES = 30, 4
+PATIENCE = 10  # times as long a case may take where other work holds the cores; one that sleeps is not waited for
 START = 300  # seconds a process may take until its first case: it imports the host
 
 
@@ -76,7 +79,7 @@ def work(group: str, seed: int, numbers, report) -> None:
             call()
             continue
         report({"begins": number, "name": name})
-        start = time.monotonic()
+        start = time.process_time()
         try:
             call()
             why = None
@@ -85,7 +88,7 @@ def work(group: str, seed: int, numbers, report) -> None:
             why += "\n" + "".join(traceback.format_tb((error.__cause__ or error).__traceback__)[-3:])
             if isinstance(error, KeyboardInterrupt):
                 raise
-        report({"ends": number, "why": why, "seconds": time.monotonic() - start, "gigabytes": peak()})
+        report({"ends": number, "why": why, "seconds": time.process_time() - start, "gigabytes": peak()})
 
 
 def limit_memory() -> None:
@@ -133,7 +136,27 @@ class Part:
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
         )
-        self.rest, self.errors, self.since, self.limit = b"", b"", time.monotonic(), START
+        self.rest, self.errors, self.limit = b"", b"", START
+        self.hears()
+
+    def hears(self) -> None:
+        """The process has said something: what it does next begins now."""
+        self.since, self.worked = time.monotonic(), self.core()
+
+    def core(self) -> float:
+        """Seconds of a core that the process has had."""
+        try:
+            return sum(psutil.Process(self.process.pid).cpu_times()[:2])
+        except psutil.Error:
+            return 0.0
+
+    def over(self) -> bool:
+        """Whether its case takes too long."""
+        seconds = time.monotonic() - self.since
+        if seconds < self.limit:
+            return False
+        worked = self.core() - self.worked
+        return worked > self.limit or worked < 0.02 * seconds or seconds > PATIENCE * self.limit
 
     def kill(self) -> None:
         self.process.kill()
@@ -180,7 +203,7 @@ def watch(groups: dict[str, int], seed: int, processes: int) -> int:
                     if not line.startswith(b"\x1e"):
                         continue
                     said = json.loads(line[1:])
-                    part.since = time.monotonic()
+                    part.hears()
                     if "begins" in said:
                         part.number, part.name, part.limit = said["begins"], said["name"], SECONDS
                         continue
@@ -193,7 +216,7 @@ def watch(groups: dict[str, int], seed: int, processes: int) -> int:
                     if why:
                         failed(part, said["ends"], why)
             for part in list(running):
-                over = time.monotonic() - part.since > part.limit
+                over = part.over()
                 if part.process.poll() is None and not over:
                     continue
                 part.kill()

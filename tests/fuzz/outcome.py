@@ -82,7 +82,7 @@ def same(before, value) -> bool:
 
 
 def _bytes(t: torch.Tensor) -> torch.Tensor:
-    return t.contiguous().reshape(-1).view(torch.uint8)
+    return torch.empty(t.numel(), dtype=t.dtype).copy_(t.reshape(-1)).view(torch.uint8)
 
 
 def plain(t: torch.Tensor) -> bool:
