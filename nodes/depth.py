@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..pipelines.depth import MEANINGS, estimate_depth, find_models, load_depth_model
-from ..pipelines.image.checks import RefocusError, check_image
+from ..pipelines.image.checks import RefocusError, check_image, cut, shown
 from ..pipelines.optics import show_depth
 from ..weights.manifest import command, weight_files
 from .abilities import patcher_of
@@ -29,11 +29,12 @@ def installed() -> dict[str, str]:
 def why_not(model: str) -> str | None:
     """One sentence that says why a depth model cannot be used, or None."""
     found = installed()
-    if model in found:
+    if isinstance(model, str) and model in found:
         return None
     if found:
+        listed = cut(", ".join(found), 200)
         return (
-            f"the depth model '{model}' is not in models/{REFOCUS_FOLDER}, but one of {', '.join(found)} is "
+            f"the depth model {shown(model)} is not in models/{REFOCUS_FOLDER}, but one of {listed} is "
             "needed: choose one of these, or put it there."
         )
     return (

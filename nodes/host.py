@@ -54,6 +54,25 @@ def models_of(model, engine: str):
 REFOCUS_FOLDER = "refocus"
 folder_paths.add_model_folder_path(REFOCUS_FOLDER, os.path.join(folder_paths.models_dir, REFOCUS_FOLDER))
 
+# What the host's own types can be told by, whoever made them.
+_HAS = {
+    "MODEL": {"get_model_object"},
+    "CLIP": {"tokenize"},
+    "VAE": {"encode", "first_stage_model"},
+    "CLIP_VISION": {"encode_image", "model"},
+}
+
+
+def check_socket(kind: str, given):
+    """What is connected to a socket of the host's; RefocusError where a link brings something else."""
+    if _HAS[kind].isdisjoint(dir(given)):
+        raise RefocusError(
+            f"{shown(given)} is connected as {kind}, but a {kind} is needed: connect that of a loader to "
+            "LoadRefocusModel."
+        )
+    return given
+
+
 # What a list of files shows for "no file".
 NONE = "none"
 

@@ -1,8 +1,9 @@
 """Thousands of odd inputs: python -m dev.bench fuzz --cases 5000 --seed 0 [--group nodes] [--case 17]
 
 Every case of tests/fuzz must end in a finite result of the right size, or in one sentence of at most 400 characters; it
-writes to no input, takes at most 30 s of a core and at most 4 GiB. Cases run in processes of their own, one for each core, which
-are killed and started again where a case takes too long; what fails is printed with the command that repeats it.
+writes to no input, takes at most 30 s of a core and at most 4 GiB. Cases run in processes of their own, one for each
+core, which are killed and started again where a case takes too long; what fails is printed with the command that
+repeats it.
 """
 
 import argparse

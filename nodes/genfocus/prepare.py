@@ -17,7 +17,7 @@ from ...pipelines.optics import DefocusMap, resize_depth
 from ..flux import hook
 from ..flux.hook import with_conditions
 from ..flux.lora import architecture_of, lora_patcher
-from ..host import heard
+from ..host import check_socket, heard
 from ..sampling import Report, sample
 
 TEXT_TOKENS = 512  # of T5, as published; ComfyUI's own default is 256
@@ -71,6 +71,7 @@ def load_models(model, clip, vae, files: dict[str, str | None]) -> GenfocusModel
                 f"no {name} is connected, but Genfocus runs on FLUX.1-dev: connect the {name} of any "
                 "loader to LoadRefocusModel."
             )
+        check_socket(name, connected)
     flux = model.get_model_object("diffusion_model")
     hook.check_flux(flux, NAME)
     architecture = architecture_of(flux)

@@ -12,6 +12,7 @@ from comfy.ldm.modules.temporal_ae import VideoDecoder
 from ...pipelines.files import SURPRISES, check_amount, check_floats, file_name, read_config, read_header, short
 from ...pipelines.image.checks import RefocusError, cut
 from ...pipelines.learn2refocus.unet_file import FINE_EPS, check_unet, comfy_names, fine_norms
+from ..host import check_socket
 
 LOADER = "of ImageOnlyCheckpointLoader (svd.safetensors)"
 
@@ -33,6 +34,7 @@ def load_models(path: str, clip_vision, vae) -> SvdModels:
                 f"no {name} is connected, but learn2refocus runs on Stable Video Diffusion: connect the "
                 f"{name} {LOADER} to LoadRefocusModel."
             )
+        check_socket(name, given)
     # A diffusers VAE of SVD loads without a word as an ordinary one and then decodes noise.
     if not isinstance(getattr(vae.first_stage_model, "decoder", None), VideoDecoder):
         raise RefocusError(
