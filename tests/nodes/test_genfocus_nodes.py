@@ -380,6 +380,8 @@ def test_wrong_partners_are_said(load, model, base):
         deblur(load(clip=Wrong()))
 
     class FourChannels:
+        first_stage_model = torch.nn.Identity()
+
         def encode(self, pixels):
             return torch.zeros(len(pixels), 4, pixels.shape[1] // 8, pixels.shape[2] // 8)
 
