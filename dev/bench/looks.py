@@ -131,6 +131,11 @@ def _half(depth):
     return F.interpolate(depth[None], scale_factor=0.5, mode="nearest")[0]
 
 
+def _grey(height, width):
+    """The depth as an image [1, H, W, 3]."""
+    return scene(height, width)[1][..., None].repeat(1, 1, 1, 3)
+
+
 def _keys(count: int) -> str:
     at = _random(count, 2, seed=4).tolist()
     return "\n".join(f"{i}: {x:.3f}, {y:.3f}" for i, (x, y) in enumerate(at))
@@ -159,7 +164,7 @@ CASES: dict[str, dict[str, Callable[[int, int], dict]]] = {
             "focus_by": "mask",
             "focus_mask": scene(h, w)[1] > 0.2,
         },
-        "automatic, no image": lambda h, w: {"depth": scene(h, w)[0], "focus_by": "automatic", "in_focus_range": 0.1},
+        "automatic, no image": lambda h, w: {"depth": _grey(h, w), "focus_by": "automatic", "in_focus_range": 0.1},
         "camera": lambda h, w: {"depth": scene(h, w)[1], "lens": "camera", "focus_by": "automatic"},
     },
     "RefocusRack": {

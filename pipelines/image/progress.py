@@ -56,10 +56,10 @@ def look() -> None:
         counter.pulse()
 
 
-def bands(t: Tensor) -> Iterator[tuple[int, slice]]:
-    """t [B, H, ...] -> (frame, rows) that cover it once, about PIECE numbers each; looks before each."""
+def bands(t: Tensor, share: int = 1) -> Iterator[tuple[int, slice]]:
+    """t [B, H, ...] -> (frame, rows) that cover it once, about PIECE / share numbers each; looks before each."""
     b, h = t.shape[:2]
-    rows = max(1, PIECE * b * h // max(1, t.numel()))
+    rows = max(1, PIECE // share * b * h // max(1, t.numel()))
     for i in range(b):
         for top in range(0, h, rows):
             look()

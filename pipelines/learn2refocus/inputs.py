@@ -57,12 +57,12 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     """[B, h, w, C] in 0..1 -> [B, height, width, C] in 0..1: bicubic, antialiased; of its own size it is unchanged."""
     if image.shape[1:3] == (height, width):
         return image
-    out = []
-    for one in image.movedim(-1, 1).split(1):
+    out = image.new_empty(len(image), image.shape[-1], height, width)
+    for i, one in enumerate(image.movedim(-1, 1).split(1)):
         look()
         one = F.interpolate(one, (height, width), mode="bicubic", antialias=True, align_corners=False)
-        out.append(one.clamp(0, 1))
-    return torch.cat(out).movedim(1, -1)
+        out[i] = one[0].clamp(0, 1)
+    return out.movedim(1, -1)
 
 
 def clip_pixels(image: Tensor, *, corrected: bool = False) -> Tensor:

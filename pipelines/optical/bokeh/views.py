@@ -160,6 +160,7 @@ class _ZBuffer:
         self.opaque = int((points.coverage >= 1).sum())
         self.coverage = points.coverage[self.opaque :]
         at = [axis[self.opaque :] for axis in (self.projection.x, self.projection.y)]
+        look()
         self.start = torch.frac(at[0] * _PLASTIC[0] + at[1] * _PLASTIC[1] + 128)
         self.nearest = torch.empty(height, width, dtype=torch.int64, device=device)
 
