@@ -27,7 +27,7 @@ CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
 # Nodes that show a picture, and the room they leave for it.
 SHOWS_PICTURE = {
     "SaveImage": 240, "PreviewImage": 200, "MaskPreview": 200, "SaveAnimatedWEBP": 300, "RefocusSample": 180,
-    "RefocusDepth": 150, "ApertureShapeMask": 120,
+    "RefocusDepth": 150, "ApertureShapeMask": 150,
 }  # fmt: skip
 LINK = re.compile(r"\[(.+?)\]\(.+?\)")
 TITLE = 30  # height of a node's title, which lies above its place

@@ -34,8 +34,8 @@ def sheet(pictures, columns) -> Image.Image:
 
 def captioned(picture, text) -> Image.Image:
     pen = ImageDraw.Draw(picture)
-    pen.rectangle((0, 0, SIDE, 30), fill="black")
-    pen.text((10, 6), text, fill="white", font_size=16)
+    pen.rectangle((0, SIDE - 30, SIDE, SIDE), fill="black")  # the page's own badge lies at the top
+    pen.text((10, SIDE - 24), text, fill="white", font_size=16)
     return picture
 
 
