@@ -154,6 +154,7 @@ def _bokeh(make, share=0.03, **options):
 # {node: {case: (height, width) -> inputs}}; a model is one of `models`.
 CASES: dict[str, dict[str, Callable[[int, int], dict]]] = {
     "LoadRefocusModel": {"optical": lambda h, w: {}},
+    "RefocusSample": {"as it is": lambda h, w: {}},
     "ApertureShapeMask": {"drawn": lambda h, w: {}, "picture": lambda h, w: {"image": scene(h, w)[0]}},
     "RefocusDepth": {"tiny model": lambda h, w: {"image": scene(h, w)[0], "model": "relative"}},
     "RefocusLens": {
