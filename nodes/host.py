@@ -58,7 +58,7 @@ folder_paths.add_model_folder_path(REFOCUS_FOLDER, os.path.join(folder_paths.mod
 _HAS = {
     "MODEL": {"get_model_object"},
     "CLIP": {"tokenize"},
-    "VAE": {"encode", "first_stage_model"},
+    "VAE": {"first_stage_model"},
     "CLIP_VISION": {"encode_image", "model"},
 }
 
