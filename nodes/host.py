@@ -197,7 +197,7 @@ def picture(t: Tensor) -> Tensor:
 
 
 def _moved(t, device):
-    if isinstance(t, DefocusMap):
+    if isinstance(t, DefocusMap) and isinstance(t.radius, Tensor):
         return dataclasses.replace(t, radius=t.radius.to(device))
     return t.to(device) if isinstance(t, Tensor) else t  # anything else: the pipelines say what is wrong with it
 

@@ -132,7 +132,7 @@ def _bokeh(image, defocus, *, aperture, background, chromatic=0.0, **given):
 
 def _deblur(image, *, strength, defocus, aperture):
     bar = progress_bar()
-    if not defocus:
+    if defocus is None:
         estimated = to_device(image, device_for("estimation of blur", rehearsal.blur_estimation))
         defocus = estimate_defocus(estimated, progress=_share(bar, 0.0, ESTIMATION))
     device = device_for("deblurring", rehearsal.deblurring)

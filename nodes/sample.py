@@ -10,7 +10,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 from PIL import Image, ImageSequence
 from torch import Tensor
 
-from ..pipelines.image.checks import check_image, check_plane
+from ..pipelines.image.checks import RefocusError, check_image, check_plane, check_tensor
 from .host import CATEGORY, Schema
 
 FOLDER = Path(__file__).resolve().parent.parent / "samples"
@@ -92,7 +92,14 @@ class RefocusSample(io.ComfyNode):
         photo = sample()["stack"][-1:] if image is None else picture
         if depth is not None:
             plane = check_plane(depth, "depth")
+            if plane.isnan().any():
+                raise RefocusError(
+                    "depth holds values that are NaN, but numbers are needed: fill the holes of the depth map first."
+                )
             depth = depth if depth.ndim == 4 else grey(plane)
+            if not plane.isfinite().all():
+                # The largest number means "no surface" as infinity does, and what reads pictures can count it.
+                depth = check_tensor(depth, "depth").float().nan_to_num(neginf=0.0)
         elif image is None:
             depth = grey(sample()["depth"])
         else:  # told where a depth is used, and only there

@@ -11,6 +11,7 @@ from rackfocus.nodes import NODES
 from rackfocus.nodes.host import RefocusModel
 from rackfocus.nodes.model import LoadRefocusModel
 from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.pipelines.optics.lens import check_defocus
 
 from . import keyframes, models, outcome
 from .draw import Draw
@@ -123,7 +124,7 @@ def size_of_picture(image) -> tuple[int, ...]:
 
 
 def bokeh(inputs, picture):
-    count = max(len(inputs["image"]), len(inputs["defocus"].radius))
+    count = max(len(inputs["image"]), len(check_defocus(inputs["defocus"]).radius))
     assert picture.shape == (count, *size_of_picture(inputs["image"]), 3), picture.shape
 
 

@@ -10,7 +10,8 @@ from rackfocus.nodes.engines import ENGINES, inputs, loader_inputs
 from rackfocus.nodes.host import check_socket, within_limits
 from rackfocus.nodes.model import LoadRefocusModel
 from rackfocus.pipelines.image.checks import RefocusError
-from rackfocus.tests.nodes.scenes import BASE, BY_ID, run
+from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.tests.nodes.scenes import BASE, BY_ID, image, run
 
 # Those without widgets of their own to check, or whose engine or model does it.
 APART = {"LoadRefocusModel", "RefocusDepth"}
@@ -95,3 +96,20 @@ def test_an_unknown_engine_is_one_sentence(engine):
     with pytest.raises(RefocusError) as error:
         LoadRefocusModel.execute(engine, **chosen)
     assert len(str(error.value)) <= 400 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("node_id", ["BokehSynthesize", "DeblurAiF"])
+def test_what_is_no_defocus_map_is_told(node_id):
+    damaged = DefocusMap(torch.ones(1, 48, 64))
+    object.__setattr__(damaged, "radius", None)
+    for wrong in (torch.ones(1, 48, 64), "map", 3.0, damaged):
+        with pytest.raises(RefocusError, match="defocus"):
+            run(node_id, image=image, defocus=wrong)
+
+
+def test_a_sample_hands_on_a_depth_without_infinity():
+    depth = torch.tensor([[[2.0, math.inf, 3.0, -math.inf]]])[..., None]
+    made = run("RefocusSample", depth=depth)[2]
+    assert made.flatten().tolist() == [2.0, pytest.approx(3.4e38, rel=0.01), 3.0, 0.0]
+    with pytest.raises(RefocusError, match="NaN"):
+        run("RefocusSample", depth=depth * math.nan)
