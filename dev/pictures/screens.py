@@ -20,16 +20,15 @@ def shoot(host, vue):
         if vue and not page.has_vue():
             return False
         name = f"{version(COMFY)}_{renderer}"
-        page.browse_templates()
-        page.page.wait_for_function("[...document.images].every(i => i.complete)")
-        page.screenshot(OUT / f"{name}_templates.png")
-        page.page.keyboard.press("Escape")
         for template in OPTICAL:
             page.open_template(template)
             page.screenshot(OUT / f"{name}_{template.split()[0]}_open.png")
             run = page.run()
             page.screenshot(OUT / f"{name}_{template.split()[0]}_run.png")
             print(f"  {name}: {template}, {run.seconds:.1f} s", flush=True)
+        page.browse_templates()
+        page.page.wait_for_function("[...document.images].every(i => i.complete)")
+        page.screenshot(OUT / f"{name}_templates.png")
     return True
 
 

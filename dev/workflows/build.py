@@ -26,7 +26,7 @@ from .widgets import UPLOADS, inputs_of, stored_order
 CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
 # Nodes that show a picture, and the room they leave for it.
 SHOWS_PICTURE = {
-    "SaveImage": 240, "PreviewImage": 200, "MaskPreview": 200, "SaveAnimatedWEBP": 300, "RefocusSample": 180,
+    "SaveImage": 240, "PreviewImage": 200, "MaskPreview": 200, "SaveAnimatedWEBP": 300, "RefocusSample": 230,
     "RefocusDepth": 150, "ApertureShapeMask": 150,
 }  # fmt: skip
 LINK = re.compile(r"\[(.+?)\]\(.+?\)")
