@@ -24,6 +24,7 @@ GROUPS = ("nodes", "functions", "keyframes", "files", "downloads")
 SHARES = {"nodes": 10, "functions": 8, "keyframes": 3, "files": 3, "downloads": 1}
 SECONDS, GIGABYTES = 30, 4
 PATIENCE = 10  # times as long a case may take where other work holds the cores; one that sleeps is not waited for
+FEW = 200
 START = 300  # seconds a process may take until its first case: it imports the host
 
 
@@ -167,7 +168,8 @@ class Part:
 def watch(groups: dict[str, int], seed: int, processes: int) -> int:
     """Run all cases; 0 where none failed."""
     started, failures, slowest, largest, done = time.monotonic(), [], 0.0, 0.0, 0
-    waiting = [(g, n, p) for g, n in groups.items() for p in range(processes)]
+    # Few cases are not worth the start of a second process.
+    waiting = [(g, n, p, k) for g, n in groups.items() for k in (processes if n >= FEW else 1,) for p in range(k)]
     print(", ".join(f"{n} {g}" for g, n in groups.items()), f"seed {seed}", flush=True)
     selector = selectors.DefaultSelector()
     running: list[Part] = []
@@ -192,8 +194,8 @@ def watch(groups: dict[str, int], seed: int, processes: int) -> int:
     try:
         while waiting or running:
             while waiting and len(running) < processes:
-                group, count, p = waiting.pop(0)
-                begin(Part(group, count, seed, p, processes))
+                group, count, p, parts = waiting.pop(0)
+                begin(Part(group, count, seed, p, parts))
             for key, _ in selector.select(timeout=0.5):
                 part, data = key.data, key.fileobj.read() or b""
                 if key.fileobj is part.process.stderr:

@@ -9,10 +9,10 @@ from rackfocus.pipelines import depth as depth_pipeline
 from rackfocus.pipelines import genfocus, learn2refocus, optical, optics
 from rackfocus.pipelines.flux import sampling as flux_sampling
 from rackfocus.pipelines.genfocus.setups import defocus_image
-from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.learn2refocus import finish, sampling
 from rackfocus.pipelines.learn2refocus.automatic import automatic_position
 from rackfocus.pipelines.optical.focal_stack import frame_at, sharpest_position
+from rackfocus.pipelines.optics.lens import check_defocus
 
 from . import models, outcome
 from .draw import Draw
@@ -277,7 +277,11 @@ FUNCTIONS = {
         lambda d: {"steps": d.whole(1, 50, 28), "tokens": d.whole(1, 20000, 256)},
         lambda g, r: shaped(r, (int(g["steps"]) + 1,)),
     ),
-    "defocus_image": (lambda defocus: defocus_image(radius_of(defocus)), lambda d: {"defocus": d.defocus()}, None),
+    "defocus_image": (
+        lambda defocus: defocus_image(check_defocus(defocus).radius),
+        lambda d: {"defocus": d.defocus()},
+        None,
+    ),
     "with_aperture": (lambda: genfocus.with_aperture(genfocus.BOKEH), lambda d: {}, None),
     "position": (
         lambda position: [learn2refocus.check_position(position), learn2refocus.dioptres_at(position)],
@@ -331,12 +335,6 @@ OFTEN = {"render_bokeh": 4, "deblur": 3, "focus_lens": 4, "fuse_stack": 4, "aper
 def checked(d: Draw):
     """An image as these functions get it: behind the door."""
     return torch.rand(d.pick((1, 2)), *d.size, 3, generator=d.generator)
-
-
-def radius_of(defocus):
-    if not isinstance(defocus, optics.DefocusMap) or not isinstance(defocus.radius, torch.Tensor):
-        raise RefocusError("no map was drawn.")
-    return defocus.radius.nan_to_num()
 
 
 def shaped(t, shape) -> None:
