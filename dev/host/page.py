@@ -114,12 +114,14 @@ class Page:
     def _card(self, name):
         """The template's card; the browser makes cards as they are scrolled into view."""
         card = self.page.locator(f'img[alt="{name}"]').first
-        for _ in range(50):
+        for turn in range(60):
             if card.count():
                 return card
+            if turn % 15 == 5:  # older front ends fill the list of packs late, and forget a choice made before
+                self.page.get_by_text(PACK, exact=True).first.dispatch_event("click")
             self.page.mouse.move(self.size[0] * 0.6, self.size[1] * 0.6)
             self.page.mouse.wheel(0, 300)
-            self.page.wait_for_timeout(100)
+            self.page.wait_for_timeout(200)
         raise UserError(f"the template browser does not show {name}.")
 
     def open_template(self, name):
