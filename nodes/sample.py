@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 from torch import Tensor
 
 from ..pipelines.image.checks import RefocusError, check_image, check_plane, check_tensor
-from .host import CATEGORY, Schema
+from .host import CATEGORY, Schema, from_device, picture
 
 FOLDER = Path(__file__).resolve().parent.parent / "samples"
 LICENCE = "Sample: a chess board at night, path-traced for this pack, public domain (CC0 1.0)."
@@ -80,7 +80,7 @@ class RefocusSample(io.ComfyNode):
                 io.Image.Output(
                     display_name="depth", tooltip="Your depth, else the sample's: disparity, near is white, 16 bit."
                 ),
-                io.Image.Output(display_name="stack", tooltip="Your stack, else nine photographs, near to far."),
+                io.Image.Output(display_name="stack", tooltip="Your stack, else nine frames, near to far."),
                 io.String.Output(display_name="info", tooltip="What is handed on, and the sample's licence."),
             ],
         )
@@ -88,8 +88,8 @@ class RefocusSample(io.ComfyNode):
     @classmethod
     def execute(cls, image=None, depth=None, stack=None) -> io.NodeOutput:
         own = [name for name, given in {"image": image, "depth": depth, "stack": stack}.items() if given is not None]
-        picture = sample()["image"] if image is None else check_image(image)
-        photo = sample()["stack"][-1:] if image is None else picture
+        sharp = sample()["image"] if image is None else check_image(image)
+        photo = sample()["stack"][-1:] if image is None else sharp
         if depth is not None:
             plane = check_plane(depth, "depth")
             if plane.isnan().any():
@@ -109,4 +109,5 @@ class RefocusSample(io.ComfyNode):
             )
         stack = sample()["stack"] if stack is None else check_image(stack, "stack")
         info = f"Yours: {', '.join(own)}. {LICENCE}" if own else LICENCE
-        return io.NodeOutput(picture, photo, depth, stack, info, ui=ui.PreviewImage(picture[:1]))
+        depth = from_device(depth)
+        return io.NodeOutput(picture(sharp), picture(photo), depth, picture(stack), info, ui=ui.PreviewImage(sharp[:1]))

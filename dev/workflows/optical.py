@@ -143,7 +143,7 @@ def fuse_stack(info) -> Flow:
     save = save_picture(flow, "All in focus", fuse)
     seen = preview(flow, "Depth from focus", fuse["order"])
     note = flow.note(
-        "**Press Run:** nine photographs, focused from near to far, become one that is sharp everywhere.\n\n**align** "
+        "**Press Run:** nine frames, focused from near to far, become one that is sharp everywhere.\n\n**align** "
         "undoes the change of scale, shift and turn between them; **first** and **last** choose the frames that take "
         f"part.\n\n**Your own stack:** {STACKS}"
     )
@@ -206,7 +206,7 @@ def stack_new_aperture(info) -> Flow:
     save = save_picture(flow, "New aperture", bokeh)
     overlay = preview(flow, "Overlay: green is sharp", lens["overlay"])
     note = flow.note(
-        "**Press Run:** nine photographs are fused, and photographed again through a heart.\n\nThe fused picture is "
+        "**Press Run:** nine frames are fused, and photographed again through a heart.\n\nThe fused picture is "
         "sharp everywhere, and its order map says how far each thing is: 0 is the nearest frame, so it is inverted to "
         "serve as a disparity map. Frames evenly spaced on the focus ring (in dioptres) give true depth.\n\n"
         f"**Your own stack:** {STACKS}"

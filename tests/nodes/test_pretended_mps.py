@@ -26,6 +26,8 @@ from rackfocus.tests.pretended_mps import CPU, DEVICE, pretended_mps
 TOLERANCE = {"StackFuse, aligned": 1e-3}
 SLOW = {"BokehSynthesize, all of it", "DeblurAiF", "StackFuse, depth", "StackFuse, aligned"}
 CASES = {
+    "RefocusSample": {},
+    "RefocusSample, one's own": {"image": image, "depth": depth, "stack": BASE["StackFuse"]["stack"]},
     "RefocusDepth": {"image": image, "model": "relative"},
     "ApertureShapeMask": {"image": lambda: random(1, 20, 30, 3), "rotation": 20.0},
     "RefocusLens, automatic": {"depth": depth, "focus_by": "automatic", "image": lambda: random(1, 70, 99, 3)},
