@@ -6,7 +6,8 @@ import pytest
 import torch
 from comfy_api.latest import io
 
-from rackfocus.nodes.engines import ENGINES, inputs, loader_inputs
+from rackfocus.nodes import engines
+from rackfocus.nodes.engines import inputs, loader_inputs
 from rackfocus.nodes.host import check_socket, within_limits
 from rackfocus.nodes.model import LoadRefocusModel
 from rackfocus.pipelines.image.checks import RefocusError
@@ -75,10 +76,7 @@ def test_a_widget_of_several_engines_takes_what_any_of_them_takes(monkeypatch):
             io.Int.Input("steps", default=0, min=0, max=9, tooltip="second"),
         )
     )
-    for name in list(ENGINES):
-        monkeypatch.delitem(ENGINES, name)
-    monkeypatch.setitem(ENGINES, "first", first)
-    monkeypatch.setitem(ENGINES, "second", second)
+    monkeypatch.setattr(engines, "ENGINES", {"first": first, "second": second})
     (steps,) = inputs("bokeh")
     assert (steps.min, steps.max, steps.default) == (0, 20, 1)
 
