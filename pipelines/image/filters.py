@@ -65,7 +65,7 @@ def _band_by_band(f: Callable[[Tensor], Tensor], x: Tensor, reach: int, channels
     if planes.numel() <= PIECE:
         return f(planes[:, None]).reshape(size)
     out = x.new_empty(len(planes), channels, h, w)
-    for i, rows in bands(planes, 1 + reach // 10):  # a wide filter takes longer
+    for i, rows in bands(planes, 1 + reach // 7):  # a wide filter takes longer
         top = max(0, rows.start - reach)
         found = f(planes[i, top : rows.stop + reach][None, None])[0]
         out[i, :, rows] = found[:, rows.start - top : rows.stop - top]
