@@ -154,7 +154,9 @@ def within_limits(execute: Callable) -> Callable:
     def checked(cls, *args, **values):
         values = dict(zip(names, args, strict=False)) | values
         for i in cls.define_schema().inputs:  # GET_SCHEMA writes to the class, which the host has locked by now
-            if i.id in values and not (i.optional and values[i.id] is None):
+            if i.optional and values.get(i.id) is None:
+                values.pop(i.id, None)  # null over the API is what is left out
+            elif i.id in values:
                 values[i.id] = _as_widget(i, values[i.id])
         with Counter(lambda done, total: mm.throw_exception_if_processing_interrupted(), 1):
             return execute(cls, **values)

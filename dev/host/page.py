@@ -126,11 +126,20 @@ class Page:
 
     def open_template(self, name):
         """Open a template as an artist does, and wait until its nodes are there."""
+        self.close_dialog()
         self.page.evaluate("app.graph.clear()")
         self.browse_templates()
         self._card(name).dispatch_event("click")
         self.page.wait_for_function("app.graph.nodes.some(n => n.type === 'MarkdownNote')")
         self.page.wait_for_function(f"!document.querySelector('img[alt=\"{name}\"]')")
+
+    def close_dialog(self):
+        """Close what lies over the page: older front ends tell there which models of a template are missing."""
+        over = self.page.locator(".p-dialog-mask:visible")
+        while over.count():
+            before = over.count()
+            self.page.keyboard.press("Escape")
+            self.page.wait_for_function(f"document.querySelectorAll('.p-dialog-mask').length < {before}")
 
     def queue(self):
         """Press Run; the id of the prompt."""

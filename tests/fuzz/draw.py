@@ -183,7 +183,7 @@ class Draw:
                 (
                     lambda: x.to_sparse(),
                     lambda: x.to("meta"),
-                    lambda: x[:1].expand(3, *x.shape[1:]) if x.ndim else x,
+                    lambda: x[:1].expand(3, *x.shape[1:]) if x.ndim and len(x) else x,
                     lambda: x.clone().requires_grad_(),
                     lambda: torch.stack([x, x], -1)[..., 0],
                     lambda: x.movedim(1, 0).contiguous().movedim(0, 1) if x.ndim > 1 else x,

@@ -111,3 +111,10 @@ def test_a_sample_hands_on_a_depth_without_infinity():
     assert made.flatten().tolist() == [2.0, pytest.approx(3.4e38, rel=0.01), 3.0, 0.0]
     with pytest.raises(RefocusError, match="NaN"):
         run("RefocusSample", depth=depth * math.nan)
+
+
+def test_null_is_what_is_left_out():
+    """What an API client sends for an optional widget that it does not know."""
+    left_out = run("BokehSynthesize", **BASE["BokehSynthesize"])
+    given = run("BokehSynthesize", **BASE["BokehSynthesize"], cats_eye=None, steps=None, seed=None)
+    assert torch.equal(given[0], left_out[0])
