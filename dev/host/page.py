@@ -47,6 +47,12 @@ SIZES = """() => app.graph.nodes.map(n => {
   return [n.type, [...n.size], box ? [box.width / k, box.height / k - 30] : [...n.computeSize()]];
 })"""
 
+# Whether the page has drawn the nodes at the zoom that the canvas has by now: a width is as in the file.
+SETTLED = """() => app.graph.nodes.some(n => {
+  const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect();
+  return !box || Math.abs(box.width / app.canvas.ds.scale - n.size[0]) < 2;
+})"""
+
 
 def playwright():
     """Playwright's sync API; UserError if it is missing."""
@@ -159,6 +165,7 @@ class Page:
 
     def sizes(self):
         """[(type, (width, height) in the file, (width, height) that the renderer needs)] of the nodes."""
+        self.page.wait_for_function(SETTLED)
         return self.page.evaluate(SIZES)
 
     def screenshot(self, path):
