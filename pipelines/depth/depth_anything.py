@@ -107,7 +107,8 @@ def _named(name: str, tensor: Tensor, wanted: set[str]) -> list[tuple[str, Tenso
         number, what, kind = block.groups()
         for forms in ATTENTION[what]:
             names = [f"backbone.encoder.layer.{number}.attention.{form}.{kind}" for form in forms]
-            if names[0] in wanted:
+            # What cannot be divided keeps its name, and the model is found to lack a tensor.
+            if names[0] in wanted and tensor.ndim and tensor.shape[0] % len(names) == 0:
                 return list(zip(names, tensor.chunk(len(names)), strict=True))
     # The neck counts its stages from the deepest, the authors' files from the finest.
     fused = re.fullmatch(r"depth_head\.scratch\.(?:refinenet([1-4])\.(.+)|layer([1-4])_rn\.(\w+))", name)

@@ -188,3 +188,14 @@ def test_an_unusable_file_is_one_sentence(tmp_path, spoil, name, said):
     with pytest.raises(RefocusError, match=said) as error:
         load_depth_model(str(tmp_path / name))
     assert "\n" not in str(error.value) and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("shape", [(4, 384), ()], ids=["4 rows", "no axes"])
+def test_a_joint_tensor_that_cannot_be_divided_keeps_its_name(shape):
+    """What checks the file against the model then tells it."""
+    name = "pretrained.blocks.0.attn.qkv.weight"
+    state = {n: torch.empty(s, device="meta") for n, s in original_layout(*SIZES["vits"]).items()}
+    with torch.device("meta"):
+        wanted = set(model_of(original_config(state, "file")).state_dict())
+    assert name not in as_transformers(state, wanted)
+    assert set(as_transformers({name: torch.empty(shape)}, wanted)) == {name}
