@@ -94,3 +94,19 @@ def load(monkeypatch, unets, clip_vision_and_vae):
 @pytest.fixture
 def model(load):
     return load()
+
+
+@pytest.fixture(scope="module")
+def patcher(lora, transformer):
+    """The golden LoRA as what rides on a MODEL of the host's."""
+    from rackfocus.dev.tiny import native_flux
+
+    return native_flux.patchers([lora], transformer)
+
+
+@pytest.fixture
+def small():
+    """(noise, two condition grids, text, pooled) of 5 x 9 tokens."""
+    from rackfocus.tests.parity.golden import OURS
+
+    return OURS.inputs("bokeh_small")

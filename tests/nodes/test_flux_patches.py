@@ -10,7 +10,7 @@ from rackfocus.dev.tiny import native_flux as native  # noqa: E402
 from rackfocus.nodes.genfocus.prepare import attach  # noqa: E402
 from rackfocus.pipelines.genfocus import BOKEH, DEBLUR, DEBLUR_PRE  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
-from rackfocus.tests.parity.golden import OURS, error  # noqa: E402
+from rackfocus.tests.parity.golden import error  # noqa: E402
 
 RUN = {"steps": 2, "guidance": 2.0}
 
@@ -24,17 +24,6 @@ def no_grad():
 @pytest.fixture(scope="module")
 def model(transformer):
     return native.stock_model(transformer)
-
-
-@pytest.fixture(scope="module")
-def patcher(lora, transformer):
-    return native.patchers([lora], transformer)
-
-
-@pytest.fixture
-def small():
-    """(noise, two condition grids, text, pooled) of 5 x 9 tokens."""
-    return OURS.inputs("bokeh_small")
 
 
 @pytest.fixture

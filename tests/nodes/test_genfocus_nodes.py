@@ -392,11 +392,10 @@ def test_wrong_partners_are_said(load, model, base):
     with pytest.raises(RefocusError, match="a DefocusMap is needed"):
         GenfocusConditioning.execute(model, photo(), "bokeh", "", 0.0)
     with pytest.raises(RefocusError, match="engine is optical"):
-        optical = LoadRefocusModel.execute("optical").args[0]
-        GenfocusConditioning.execute(optical, photo(), "deblur", "", 0.0)
+        GenfocusConditioning.execute(LoadRefocusModel.execute("optical").args[0], photo(), "deblur", "", 0.0)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_pictures_of_another_type_are_those_of_float32(model, kind):
-    for work in (bokeh, deblur):
-        assert torch.equal(work(model, image=photo().to(kind)), work(model, image=photo().to(kind).float()))
+    given = photo().to(kind)
+    assert all(torch.equal(work(model, image=given), work(model, image=given.float())) for work in (bokeh, deblur))
