@@ -10,13 +10,14 @@ async def comfy_entrypoint():
     try:
         from comfy_api.latest import ComfyExtension
 
-        from .nodes import NODES, queued
+        from .nodes import NODES, queued, routes
 
         class Rackfocus(ComfyExtension):
             async def get_node_list(self):
                 return list(NODES)
 
         queued.listen()
+        routes.listen()
         return Rackfocus()
     except Exception:
         logging.getLogger(__name__).exception("Rackfocus could not be loaded:")

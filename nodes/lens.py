@@ -9,9 +9,13 @@ from ..pipelines.optics import (
     EASINGS,
     FOCUS_BY,
     Camera,
+    focus_at_mask,
+    focus_automatic,
     focus_lens,
     parse_keyframes,
+    plane_of,
     rack_focus,
+    resolve_kind,
     show_defocus,
     show_focus,
     zones,
@@ -29,6 +33,7 @@ from .host import (
     strength_input,
     within_limits,
 )
+from .views import kept_picture, kept_plane, left_behind, small_plane, view_size
 
 LENSES = ("artist", "camera")
 
@@ -79,6 +84,8 @@ class RefocusLens(io.ComfyNode):
             node_id="RefocusLens",
             display_name="Refocus Lens",
             category=CATEGORY,
+            is_output_node=True,  # so that it can be run by itself
+            has_intermediate_output=True,
             search_aliases=["depth of field", "focus point", "defocus", "aperture", "dof"],
             description="Sets the focal plane and the lens, and turns a depth map into a defocus map: the signed blur "
             "radius of every pixel.",
@@ -226,7 +233,33 @@ class RefocusLens(io.ComfyNode):
             masks = zones(defocus)
             counter.tick()
             maps = [from_device(t) for t in (defocus, *masks)]
-            return io.NodeOutput(maps[0], picture(overlay), picture(shown), *maps[1:], focused.describe())
+            seen = left_behind(lambda: scene_left(focused.picture, depth, depth_kind, focus_mask))
+            return io.NodeOutput(maps[0], picture(overlay), picture(shown), *maps[1:], focused.describe(), ui=seen)
+
+
+def scene_left(image, depth, depth_kind: str, mask=None) -> dict:
+    """For the page: the first picture and its depth, and the planes of focus_by automatic and mask in the depth's unit.
+
+    {picture, plane: entries of views; kind: of the plane, see plane_of; depth_kind: as the widget; width: of the full
+    picture in pixels; automatic, mask: numbers, mask None where there is none}
+    """
+    one = depth[:1] if depth.ndim > 2 else depth
+    plane, kind = plane_of(one, resolve_kind(depth, depth_kind))
+    size = view_size(*image.shape[1:3])
+    small = small_plane(plane[0], size)[None]
+    under = None
+    if mask is not None:
+        white = small_plane((mask[:1] if mask.ndim > 2 else mask[None])[0], size)[None]
+        under = float(focus_at_mask(small, white)) if (white > 0.5).any() else None
+    return {
+        "picture": kept_picture(image[0]),
+        "plane": kept_plane(small[0]),
+        "kind": kind,
+        "depth_kind": depth_kind,
+        "width": image.shape[2],
+        "automatic": float(focus_automatic(small)),
+        "mask": under,
+    }
 
 
 class RefocusRack(io.ComfyNode):

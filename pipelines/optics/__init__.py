@@ -15,7 +15,7 @@ from .depth import (
 from .focus import FOCUS_BY, Focused, focus_at_distance, focus_at_mask, focus_at_point, focus_automatic, focus_lens
 from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
-from .show import show_defocus, show_depth, show_focus, zones
+from .show import pack_16_bit, plane_of, show_defocus, show_depth, show_focus, zones
 
 __all__ = [
     "DEPTH_KINDS",
@@ -43,7 +43,9 @@ __all__ = [
     "focus_lens",
     "from_1000",
     "metric_to_relative",
+    "pack_16_bit",
     "parse_keyframes",
+    "plane_of",
     "rack_focus",
     "relative_to_metric",
     "resize_depth",

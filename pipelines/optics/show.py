@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, match_batch, size_of
 from ..image.progress import bands
-from .depth import to_disparity
+from .depth import METRIC_KINDS, resolve_kind, to_disparity
 from .focus import pixel_at
 from .lens import DefocusMap, check_defocus
 
@@ -29,6 +29,33 @@ def show_depth(depth: Tensor, kind: str) -> Tensor:
     low, high = v[len(v) // 100], v[-1 - len(v) // 100]
     grey = (d - low) / (high - low).clamp(min=1e-6)
     return grey.clamp(0, 1)[..., None].expand(-1, -1, -1, 3)
+
+
+def plane_of(depth: Tensor, kind: str) -> tuple[Tensor, str]:
+    """Depth of any kind -> (plane [B, H, W], its kind, never "auto"): what a page can make disparity of by itself.
+
+    A relative map stays as it is, so that the metres of its white and black may still change; a metric one becomes
+    disparity, kind "inverse_metres", whose far end 16 bits can tell apart. Raises RefocusError as to_disparity does.
+    """
+    kind = resolve_kind(depth, kind)
+    if kind in METRIC_KINDS:
+        return to_disparity(depth, kind), "inverse_metres"
+    return to_disparity(depth, "disparity"), kind
+
+
+def pack_16_bit(plane: Tensor) -> tuple[Tensor, float, float]:
+    """[H, W] -> (uint8 [H, W, 3], low, high): value = low + (high - low) * (256 red + green) / 65535; blue is 0.
+
+    For pictures of 8 bits a channel, which is what a page can read. A few specks do not cost the others their digits:
+    values that lie farther beyond 99.9 in 100 than those reach count as high.
+    """
+    v = plane.float().cpu()
+    some = v.flatten()[:: max(1, v.numel() // 2**18)].sort().values
+    low, high = float(v.min()), float(v.max())
+    usual = float(some[int(0.999 * (len(some) - 1))])
+    high = min(high, usual + max(usual - low, 1e-6))
+    level = ((v - low) / max(high - low, 1e-12)).clamp(0, 1).mul(65535).round().to(torch.int32)
+    return torch.stack([level >> 8, level & 255, torch.zeros_like(level)], -1).to(torch.uint8), low, high
 
 
 def zones(defocus: DefocusMap) -> tuple[Tensor, Tensor, Tensor]:

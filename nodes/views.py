@@ -1,0 +1,78 @@
+"""What a node leaves behind for its view in the page: small pictures in the host's temp folder, and numbers.
+
+It travels as the node's own key of the host's ui message, {"rackfocus": [{...}]}, which the host keeps with the run.
+Files are named by what they hold, so that a run that changes nothing writes nothing. Without a server nobody looks, and
+nothing is written.
+"""
+
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import folder_paths
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..pipelines.optics import pack_16_bit, resize_depth
+from .abilities import running_server
+
+KEY = "rackfocus"
+LARGEST = 1024  # pixels of the longer side of what a view shows
+
+
+def left_behind(make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """The ui of a node: what `make` gives, under the pack's key; None where no page can look."""
+    return None if running_server() is None else {KEY: [make()]}
+
+
+def view_size(height: int, width: int, most: int = LARGEST) -> tuple[int, int]:
+    """(height, width) of a picture that fits into most x most pixels; never larger than it is."""
+    scale = min(1.0, most / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def kept_picture(image: Tensor, most: int = LARGEST) -> dict[str, Any]:
+    """image [H, W, 3], sRGB in 0..1 -> the entry of a PNG of at most `most` pixels a side, without loss."""
+    small = small_picture(image, most)
+    return _kept((small.clamp(0, 1) * 255).round().to(torch.uint8))
+
+
+def small_picture(image: Tensor, most: int = LARGEST) -> Tensor:
+    """image [H, W, C] -> float32 [h, w, C] on the CPU, averaged down to at most `most` pixels a side."""
+    size = view_size(*image.shape[:2], most)
+    if size == tuple(image.shape[:2]):
+        return image.float().cpu()
+    # Whole pixels are skipped first: a photograph of 45 megapixels is not averaged in full for a thumbnail.
+    step = max(1, math.floor(max(image.shape[:2]) / (4 * most)))
+    thinned = image[::step, ::step].float().cpu().permute(2, 0, 1)[None]
+    return F.interpolate(thinned, size, mode="bilinear", antialias=True, align_corners=False)[0].permute(1, 2, 0)
+
+
+def small_plane(plane: Tensor, size: tuple[int, int]) -> Tensor:
+    """plane [H, W] -> float32 [h, w] on the CPU, of the given size, without averaging across edges."""
+    return resize_depth(plane[None].float(), *size)[0].cpu()
+
+
+def kept_plane(plane: Tensor) -> dict[str, Any]:
+    """plane [h, w] -> the entry of a 16-bit file of it (see pack_16_bit), with low and high."""
+    packed, low, high = pack_16_bit(plane)
+    return {**_kept(packed), "low": low, "high": high}
+
+
+def _kept(pixels: Tensor) -> dict[str, Any]:
+    """uint8 [h, w, 3] -> {filename, subfolder, type, width, height} of a PNG in the host's temp folder."""
+    height, width, _ = pixels.shape
+    array = pixels.contiguous().numpy()
+    name = f"{KEY}_{hashlib.sha256(array.tobytes() + bytes(str(pixels.shape), 'ascii')).hexdigest()[:20]}.png"
+    folder = folder_paths.get_temp_directory()
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        part = f"{path}.{os.getpid()}.part"
+        Image.fromarray(array).save(part, format="PNG", compress_level=1)
+        os.replace(part, path)
+    return {"filename": name, "subfolder": "", "type": "temp", "width": width, "height": height}

@@ -1,0 +1,332 @@
+// The page's own objects: the only module that touches them. Views see a node as a HostNode.
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+const KEY = "rackfocus"; // of what the pack's nodes leave behind in a run, and of what this session remembers of it
+const ASLEEP = new Set([2, 4]); // modes of a node that does not run: muted, bypassed
+const NO_ID = "00000000-0000-0000-0000-000000000000"; // of a workflow that was never saved or opened
+const MARGIN = 10; // that the canvas leaves about a view, in the page's pixels
+const known = new WeakMap();
+const standing = new Map(); // the newest view at each place of a workflow
+
+export class HostNode {
+  /** The HostNode of a node of the page; one and the same as long as the node lives. */
+  static of(node) {
+    if (!known.has(node)) known.set(node, new HostNode(node));
+    return known.get(node);
+  }
+
+  constructor(node) {
+    this.node = node;
+    this.heard = { change: [], result: [], removed: [] };
+    this.pending = false;
+    this.editing = 0;
+    for (const name of ["onConnectionsChange", "onConfigure"]) chain(node, name, () => this.changed());
+    chain(node, "onConfigure", () => this.lookForResult());
+    chain(node, "onExecuted", (message) => this.resultIs(message?.[KEY]?.[0], true));
+    chain(node, "onRemoved", () => {
+      while (this.editing) this.endEdit();
+      this.tell("removed");
+    });
+    this.watchWidgets();
+  }
+
+  get type() {
+    return this.node.comfyClass ?? this.node.type;
+  }
+
+  /** Names of the node's widgets. */
+  get names() {
+    return (this.node.widgets ?? []).map((widget) => widget.name);
+  }
+
+  widget(name) {
+    return this.node.widgets?.find((widget) => widget.name === name);
+  }
+
+  isLinked(name) {
+    return (this.node.inputs ?? []).some((i) => (i.widget?.name ?? i.name) === name && i.link != null);
+  }
+
+  /** A widget's value; undefined where there is none, or where it comes over a link and is not known before a run. */
+  get(name) {
+    if (!this.isLinked(name)) return this.widget(name)?.value;
+    const source = this.before(name);
+    return source && /^Primitive/.test(source.type) ? source.widget("value")?.value : undefined;
+  }
+
+  /** {name: value} of these widgets. */
+  values(names) {
+    return Object.fromEntries(names.map((name) => [name, this.get(name)]));
+  }
+
+  /** Write widgets as the artist would. Names whose value comes over a link are left alone; whether all were written. */
+  set(values) {
+    let all = true;
+    for (const [name, value] of Object.entries(values)) {
+      const widget = this.widget(name);
+      if (!widget || this.isLinked(name)) {
+        all = false;
+        continue;
+      }
+      const old = widget.value;
+      if (old === value) continue;
+      widget.value = value;
+      widget.callback?.(value, app.canvas, this.node);
+      this.node.onWidgetChanged?.(name, value, old, widget);
+      if (this.node.graph) this.node.graph._version++;
+    }
+    this.node.setDirtyCanvas?.(true, true);
+    this.changed();
+    return all;
+  }
+
+  /** fn() as one step of the page's undo. */
+  edit(fn) {
+    this.beginEdit();
+    try {
+      fn();
+    } finally {
+      this.endEdit();
+    }
+  }
+
+  /** Between beginEdit and endEdit, a drag for example, everything is one step of the page's undo. */
+  beginEdit() {
+    this.editing++;
+    app.canvas.emitBeforeChange();
+  }
+
+  endEdit() {
+    if (!this.editing) return;
+    this.editing--;
+    app.canvas.emitAfterChange();
+  }
+
+  /** fn() soon after a widget or a link of the node changed, however it did. */
+  onChange(fn) {
+    this.heard.change.push(fn);
+  }
+
+  /** fn(result) with what the node's last run left behind; at once if that is known. null: it is gone. */
+  onResult(fn) {
+    this.heard.result.push(fn);
+    if (this.result) fn(this.result);
+  }
+
+  onRemoved(fn) {
+    this.heard.removed.push(fn);
+  }
+
+  tell(what, ...news) {
+    for (const fn of [...this.heard[what]]) fn(...news);
+  }
+
+  changed() {
+    if (this.pending) return;
+    this.pending = true;
+    queueMicrotask(() => {
+      this.pending = false;
+      this.watchWidgets();
+      this.tell("change");
+    });
+  }
+
+  watchWidgets() {
+    for (const widget of this.node.widgets ?? []) {
+      if (watched.has(widget)) continue;
+      watched.add(widget);
+      chain(widget, "callback", () => this.changed());
+    }
+  }
+
+  /** The node that feeds an input, and is not asleep; null if there is none. Reroutes are passed. */
+  before(input) {
+    const at = (this.node.inputs ?? []).findIndex((i) => i.name === input || i.widget?.name === input);
+    if (at < 0 || this.node.inputs[at].link == null) return null;
+    let source = this.node.getInputNode?.(at) ?? null;
+    for (let steps = 0; source && source.type === "Reroute" && steps < 100; steps++) source = source.getInputNode?.(0) ?? null;
+    return source && !ASLEEP.has(source.mode) ? HostNode.of(source) : null;
+  }
+
+  /** Name of the output of the node before that feeds an input; null if there is none. */
+  outputBefore(input) {
+    const at = (this.node.inputs ?? []).findIndex((i) => i.name === input);
+    const link = at < 0 ? null : this.node.getInputLink?.(at);
+    return link ? (this.node.getInputNode?.(at)?.outputs?.[link.origin_slot]?.name ?? null) : null;
+  }
+
+  /** The nodes that an output feeds. */
+  after(output) {
+    const at = (this.node.outputs ?? []).findIndex((o) => o.name === output);
+    return at < 0 ? [] : (this.node.getOutputNodes?.(at) ?? []).map((node) => HostNode.of(node));
+  }
+
+  /** What is seen at an input before anything ran: {url} of a Load Image's file, {result} of the sample; else null. */
+  async pictureBefore(input) {
+    const source = this.before(input);
+    if (!source) return null;
+    if (source.type === "LoadImage") {
+      const name = source.get("image");
+      return typeof name === "string" && name ? { url: address(inputFile(name)), source } : null;
+    }
+    if (source.type !== "RefocusSample") return null;
+    const own = source.before("image");
+    if (own) return source.pictureBefore("image");
+    const answer = await api.fetchApi("/rackfocus/sample");
+    return answer.ok ? { result: await answer.json(), source } : null;
+  }
+
+  /** Address of a file entry {filename, subfolder, type}. */
+  url(file) {
+    return address(file);
+  }
+
+  /** Queue this node, and what it needs, alone. */
+  async run() {
+    await app.queuePrompt(0, 1, [executionId(this.node)]);
+  }
+
+  /** Give the node its view, `height` tall at least. It is no widget of a saved workflow or of a prompt. */
+  addView(element, height) {
+    element.style.minHeight = `${height - 2 * MARGIN}px`;
+    element.classList.add("widget-expands"); // Vue gives it the room that the node has
+    const widget = this.node.addDOMWidget("rackfocus_view", "rackfocus", element, {
+      serialize: false, hideOnZoom: false, getMinHeight: () => height, getValue: () => "", setValue: () => {},
+    });
+    widget.serialize = false;
+    watched.add(widget);
+    chain(this.node, "onConfigure", () => this.takePlace(element));
+    const least = this.node.computeSize?.();
+    if (least && this.node.setSize)
+      this.node.setSize([Math.max(this.node.size[0], least[0]), Math.max(this.node.size[1], least[1])]);
+    return widget;
+  }
+
+  /** Vue pages up to 1.3x keep the element of a node that undo replaced by one of its number: ours takes its place. */
+  takePlace(element) {
+    const at = `${(this.node.graph?.rootGraph ?? this.node.graph)?.id} ${locator(this.node)}`;
+    const old = standing.get(at)?.deref();
+    standing.set(at, new WeakRef(element));
+    if (!old || old === element) return;
+    requestAnimationFrame(() => {
+      if (old.isConnected && old.closest("[data-node-id]") && !element.isConnected) old.replaceWith(element);
+    });
+  }
+
+  resultIs(result, isNew = false) {
+    if (!result) return;
+    this.result = result;
+    if (isNew) remember(this.node, result);
+    this.tell("result", result);
+  }
+
+  /** After the page was loaded again, or the node was made anew by undo: what its last run left behind. */
+  lookForResult() {
+    const outputs = app.nodeOutputs ?? {};
+    this.resultIs(outputs[locator(this.node)]?.[KEY]?.[0] ?? remembered(this.node));
+  }
+
+  /** The files are gone, as after the host was started anew. */
+  forgetResult() {
+    this.result = null;
+    forget(this.node);
+    this.tell("result", null);
+  }
+}
+
+/** Add `after` to a function of one object of the page. */
+function chain(object, name, after) {
+  const before = object[name];
+  object[name] = function (...args) {
+    const value = before?.apply(this, args);
+    after(...args);
+    return value;
+  };
+}
+const watched = new WeakSet();
+
+function address({ filename, subfolder = "", type = "temp" }) {
+  return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`);
+}
+
+/** What a Load Image's widget holds: "name", "folder/name", or "name [output]". */
+function inputFile(value) {
+  const [, path, type] = /^(.*?)(?: \[(input|output|temp)\])?$/s.exec(value);
+  const cut = path.lastIndexOf("/");
+  return { filename: path.slice(cut + 1), subfolder: path.slice(0, Math.max(0, cut)), type: type ?? "input" };
+}
+
+function isRoot(graph) {
+  return !graph || !graph.rootGraph || graph.rootGraph === graph;
+}
+
+/** The name under which the page keeps a node's outputs. */
+function locator(node) {
+  return isRoot(node.graph) ? String(node.id) : `${node.graph.id}:${node.id}`;
+}
+
+/** The name by which the host runs a node: the way to it through the boxes that are open. */
+function executionId(node) {
+  if (isRoot(node.graph)) return String(node.id);
+  const way = (graph, id) => {
+    for (const box of graph.nodes ?? []) {
+      if (!box.subgraph) continue;
+      if (box.subgraph === node.graph) return `${id}${box.id}`;
+      const deeper = way(box.subgraph, `${id}${box.id}:`);
+      if (deeper) return deeper;
+    }
+    return null;
+  };
+  return `${way(node.graph.rootGraph, "")}:${node.id}`;
+}
+
+function memory(node) {
+  const id = (node.graph?.rootGraph ?? node.graph)?.id;
+  return id && id !== NO_ID ? `${KEY}:${id}:${locator(node)}` : null;
+}
+
+function remember(node, result) {
+  const name = memory(node);
+  try {
+    if (name) sessionStorage.setItem(name, JSON.stringify(result));
+  } catch {
+    // A full or forbidden memory costs no more than a run after the next reload.
+  }
+}
+
+function remembered(node) {
+  try {
+    const name = memory(node);
+    return name ? JSON.parse(sessionStorage.getItem(name)) : null;
+  } catch {
+    return null;
+  }
+}
+
+function forget(node) {
+  const name = memory(node);
+  if (name) sessionStorage.removeItem(name);
+}
+
+/** Register the pack's one extension. views: {node type: view(hostNode)}; each(hostNode): for all of the pack's nodes. */
+export function register(views, each) {
+  const ours = (node) => node.constructor.nodeData?.category?.split("/")[0] === "Rackfocus";
+  app.registerExtension({
+    name: "Rackfocus.views",
+    nodeCreated(node) {
+      if (!ours(node)) return;
+      const host = HostNode.of(node);
+      views[host.type]?.(host);
+      each(host);
+    },
+    onNodeOutputsUpdated(outputs) {
+      for (const [at, output] of Object.entries(outputs ?? {})) {
+        if (!output?.[KEY]?.[0]) continue;
+        const root = app.rootGraph ?? app.graph;
+        for (const graph of [root, ...(root.subgraphs?.values() ?? [])])
+          for (const node of graph.nodes) if (locator(node) === at && known.has(node)) HostNode.of(node).resultIs(output[KEY][0]);
+      }
+    },
+  });
+}

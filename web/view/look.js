@@ -1,0 +1,110 @@
+// Three ways to look at a scene: the photo, the focus overlay, and live through the lens.
+import { LiveLens } from "./live.js";
+import { radiusOf, zoneOf } from "./lens.js";
+import { loadPicture, loadPlane } from "./pictures.js";
+
+export const LOOKS = [
+  ["photo", "Photo", "The picture as it is"],
+  ["focus", "Focus", "Blue with rising lines: in front. Green: in focus. Red with falling lines: behind"],
+  ["live", "Live", "The picture through the lens as it stands now"],
+];
+// As in pipelines/optics/show.py; the lines tell the colours apart where the eye does not.
+const TINTS = { "-1": [51, 115, 255], 0: [64, 255, 89], 1: [255, 89, 51] };
+const LINES = 8; // pixels of the plane from one line to the next
+
+/** A picture, with its depth plane if that is known; see lens.js for the rest of a scene. */
+export async function loadScene(left, url) {
+  const [bitmap, plane] = await Promise.all([loadPicture(url(left.picture)), loadPlane(url(left.plane), left.plane)]);
+  return { ...left, bitmap, plane };
+}
+
+export class Look {
+  /** onChange(): something that was drawn has changed by itself. */
+  constructor(onChange) {
+    this.onChange = onChange;
+    this.scene = null;
+    this.live = null;
+    this.why = ""; // why nothing can be seen live
+    this.tinted = null;
+  }
+
+  /** scene: {bitmap}, and {plane, kind, ...} where the depth is known; null for none. */
+  setScene(scene) {
+    this.scene?.bitmap?.close?.();
+    this.scene = scene;
+    this.tinted = null;
+    if (this.live) this.give();
+  }
+
+  get hasDepth() {
+    return Boolean(this.scene?.plane);
+  }
+
+  /** Draw the scene into the area. lens: of lensOf, null where it is not known; quick: while the hand moves. */
+  draw(context, area, mode, lens, quick = false) {
+    const { scene } = this;
+    if (!scene) return;
+    const picture = !lens || !scene.plane || mode === "photo" ? null : mode === "live" ? this.through(lens, quick) : null;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(picture ?? scene.bitmap, area.x, area.y, area.width, area.height);
+    if (lens && scene.plane && (mode === "focus" || (mode === "live" && !picture)))
+      context.drawImage(this.tint(lens), area.x, area.y, area.width, area.height);
+  }
+
+  /** The canvas that holds the picture as the lens sees it; null where the page cannot. */
+  through(lens, quick) {
+    if (!this.live && !this.why) this.start();
+    if (!this.live || this.why) return null;
+    return this.live.draw(lens, quick) ? this.live.canvas : null;
+  }
+
+  start() {
+    const live = new LiveLens(document.createElement("canvas"));
+    if (live.why) {
+      this.why = live.why;
+      return;
+    }
+    live.onLost = () => { this.why = "the browser took WebGL away: the focus overlay is shown"; this.onChange(); };
+    live.onRestored = () => { this.why = ""; this.give(); this.onChange(); };
+    this.live = live;
+    this.give();
+  }
+
+  give() {
+    if (!this.scene?.plane) return;
+    this.live.setPicture(this.scene.bitmap);
+    this.live.setPlane(this.scene.plane);
+    this.live.setAperture(this.aperture ?? null);
+  }
+
+  /** {data, width, height} of the opening as seen from the front; null is a circle. */
+  setAperture(aperture) {
+    this.aperture = aperture;
+    this.live?.setAperture(aperture);
+  }
+
+  /** The overlay of a lens, at the size of the plane; kept until another lens is asked for. */
+  tint(lens) {
+    const key = JSON.stringify(lens);
+    if (this.tinted?.key === key) return this.tinted.canvas;
+    const { data, width, height } = this.scene.plane;
+    const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+    const image = context.createImageData(width, height);
+    for (let i = 0, y = 0; y < height; y++)
+      for (let x = 0; x < width; x++, i++) {
+        const zone = zoneOf(radiusOf(data[i], lens)), colour = TINTS[zone];
+        const line = zone && (zone < 0 ? x + y : x - y + height) % LINES < 1;
+        image.data.set(colour, 4 * i);
+        image.data[4 * i + 3] = line ? 170 : 90;
+      }
+    context.putImageData(image, 0, 0);
+    this.tinted = { key, canvas };
+    return canvas;
+  }
+
+  dispose() {
+    this.live?.dispose();
+    this.scene?.bitmap?.close?.();
+    this.live = this.scene = null;
+  }
+}
