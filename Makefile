@@ -5,6 +5,7 @@ FILE ?=
 CASES ?= 5000
 SEED ?= 0
 COMFYUI ?=
+FRONTEND ?=
 RUN := .venv/bin/python
 TEST := .venv/bin/pytest -q
 # Small tests side by side, one thread each.
@@ -21,9 +22,10 @@ setup:
 demo: setup
 	@$(RUN) -m dev.pictures demo
 
-# Everything that must hold, the quick checks first.
+# Everything that must hold, the quick checks first; the browser's last, so that its host and the others share no time.
 test: setup lint types
 	$(TEST) -m "not browser"
+	$(TEST) -m "browser and not slow"
 
 # The same on another ComfyUI, of a folder that is only read: `make test-host COMFYUI=../ComfyUI`.
 test-host: export RACKFOCUS_COMFYUI = $(COMFYUI)
@@ -31,6 +33,7 @@ test-host:
 	@$(if $(COMFYUI),,echo "Name the folder of a ComfyUI: make test-host COMFYUI=../ComfyUI" && exit 2)
 	@$(PYTHON) -m dev.host setup
 	@$(RUN) -m dev.host test -q -m "not browser"
+	@$(RUN) -m dev.host test -q -m "browser and not slow"
 
 lint: setup
 	$(RUN) -m ruff check .
@@ -55,7 +58,9 @@ nodes: setup
 host: setup
 	$(TEST) -m host
 
-# The host's page in Chromium; needs `.venv/bin/pip install -e ".[browser]"` and Chromium, and is no part of `test`.
+# The host's page in Chromium, all of it; FRONTEND=newest, a version or a folder takes another front end than the host's.
+browser: export RACKFOCUS_NEEDS_BROWSER = 1
+browser: export RACKFOCUS_FRONTEND = $(FRONTEND)
 browser: setup
 	$(TEST) -m browser
 
@@ -79,6 +84,7 @@ bench: setup
 hops: setup
 	@$(RUN) -m dev.pictures hops
 
+serve: export RACKFOCUS_FRONTEND = $(FRONTEND)
 serve: setup
 	@$(RUN) -m dev.host serve --port $(PORT)
 

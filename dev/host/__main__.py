@@ -7,6 +7,8 @@ call(
         "setup": ("setup", "make .venv and fetch ComfyUI, once; a second run only compares stamps"),
         "test": ("test", "pytest on the ComfyUI that RACKFOCUS_COMFYUI names"),
         "serve": ("serve", "leave the host running, to try the nodes in a browser"),
+        "browser": ("browser", "the browser of the tests: find one, or install one"),
+        "frontend": ("frontend", "fetch another front end than the host's own: the newest, or a version"),
         "schema": ("schema", "write tests/data/schema.json: what saved workflows rely on"),
         "rules": ("node_rules", "say what the registry's scanner could not read in nodes/"),
     },

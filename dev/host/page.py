@@ -1,109 +1,104 @@
-"""The host's page in Chromium: open a template from the template browser, press Run, look.
+"""The host's page in Chromium: load a graph or open a template, press Run, click in a node's view, look.
 
 with Host() as host, Page(host, vue=True) as page:
     page.open_template("1 Refocus a photo")
     run = page.run()
+    page.click(page.part(lens, "canvas"), 0.25, 0.75)
     page.screenshot("photo.png")
 
-Playwright drives the browser.
+Playwright drives the browser. Everything waits for conditions; a condition may take TIMEOUT, for machines under load.
 """
 
 import json
-import os
-import shutil
+import re
 
+from . import page_scripts as js
+from .browser import find, missing
 from .paths import UserError
 
-NEEDED = (
-    'a browser is needed: .venv/bin/pip install -e ".[browser]", and Chromium (apt install chromium, or '
-    ".venv/bin/playwright install chromium); CHROMIUM names another one."
-)
-READY = "window.app?.graph && app.extensionManager && LiteGraph.registered_node_types.RefocusSample !== undefined"
 PACK = "rackfocus"
-# Whether every node that shows a picture has it, on the canvas or as an element.
-SHOWN = """() => app.graph.nodes.filter(n => n.mode === 0 && /^(Save|Preview|MaskPreview|RefocusSample)/.test(n.type))
-.every(n => n.imgs?.some(i => i.naturalWidth) ||
-            document.querySelector(`[data-node-id="${n.id}"] img`)?.naturalWidth ||
-            (n.widgets || []).some(w => w.element?.querySelector?.('img')?.naturalWidth ||
-                                        w.element?.naturalWidth))"""
-REPLACE = """kind => {
-  const graph = app.graph, old = graph.nodes.find(n => n.type === kind), fresh = LiteGraph.createNode(kind);
-  graph.add(fresh);
-  fresh.pos = [...old.pos];
-  old.inputs.forEach((input, i) => {
-    const link = input.link == null ? null : graph.getLink ? graph.getLink(input.link) : graph.links.get(input.link);
-    if (link) graph.getNodeById(link.origin_id).connect(link.origin_slot, fresh,
-      fresh.inputs.findIndex(other => other.name === input.name));
-  });
-  old.outputs.forEach((output, i) => (output.links || []).slice().forEach(id => {
-    const link = graph.getLink ? graph.getLink(id) : graph.links.get(id);
-    fresh.connect(i, graph.getNodeById(link.target_id), link.target_slot);
-  }));
-  graph.remove(old);
-}"""
-# [type, size in the file, size that the renderer needs] of every node, in the page's pixels.
-SIZES = """() => app.graph.nodes.map(n => {
-  const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect(), k = app.canvas.ds.scale;
-  return [n.type, [...n.size], box ? [box.width / k, box.height / k - 30] : [...n.computeSize()]];
-})"""
-
-# Whether the page has drawn the nodes at the zoom that the canvas has by now: a width is as in the file.
-SETTLED = """() => app.graph.nodes.some(n => {
-  const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect();
-  return !box || Math.abs(box.width / app.canvas.ds.scale - n.size[0]) < 2;
-})"""
+TIMEOUT = 120  # s
+# What the pack's own scripts, routes and extension leave in the console.
+OURS = re.compile(r"/extensions/rackfocus/|://[^/]+(/api)?/rackfocus/|extension '?\"?Rackfocus")
 
 
-def playwright():
-    """Playwright's sync API; UserError if it is missing."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise UserError(NEEDED) from error
-    return sync_playwright()
+class Browser:
+    """One Chromium for several pages."""
 
+    def __enter__(self):
+        path = find()
+        if path is None:
+            raise UserError(missing())
+        try:
+            from playwright.sync_api import sync_playwright
+        except ImportError as error:
+            raise UserError("Playwright is missing: run `make setup`.") from error
+        self.playwright = sync_playwright().start()
+        try:
+            self.chromium = self.playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        except Exception as error:
+            self.playwright.stop()
+            raise UserError(f"{path} does not start as Playwright starts it: {error}") from error
+        return self.chromium
 
-def chromium():
-    """The path of a Chromium; None for Playwright's own."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    def __exit__(self, *_):
+        self.chromium.close()
+        self.playwright.stop()
 
 
 class Page:
-    """One browser with the host's page in it.
+    """The host's page, in a browser of its own unless one is given.
 
     host: a running Host. vue: the Vue renderer, where the front end has it. size: of the window in pixels.
-    prompts: what the page has queued, in API form. errors: what its console complained of.
+    browser: of Browser, to share it. touch: fingers, too. script: JavaScript to run before the page's own.
+    prompts: what the page has queued, in API form. requests: (method, address) of all it asked for.
+    console: what its console complained of, and exceptions that nobody caught.
     """
 
-    def __init__(self, host, vue=False, size=(1600, 1000)):
-        self.host, self.vue, self.size = host, vue, size
-        self.prompts, self.errors = [], []
+    def __init__(self, host, vue=False, size=(1600, 1000), browser=None, touch=False, script=""):
+        self.host, self.vue, self.size, self.touch, self.script = host, vue, size, touch, script
+        self.own = None if browser else Browser()
+        self.browser = browser
+        self.prompts, self.requests, self.console = [], [], []
 
     def __enter__(self):
         self.client = self.host.client()
-        for name, value in {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": self.vue}.items():
-            self.client.session.post(f"{self.host.url}/settings/{name}", json=value).raise_for_status()
-        self.playwright = playwright().start()
-        try:
-            self.browser = self.playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        except Exception as error:
-            self.playwright.stop()
-            raise UserError(NEEDED) from error
-        self.page = self.browser.new_page(viewport={"width": self.size[0], "height": self.size[1]})
-        self.page.set_default_timeout(30_000)
-        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
-        self.page.on("request", self._keep_prompt)
+        self._settings()
+        self.browser = self.browser or self.own.__enter__()
+        size = {"width": self.size[0], "height": self.size[1]}
+        self.context = self.browser.new_context(viewport=size, has_touch=self.touch)
+        if self.script:
+            self.context.add_init_script(self.script)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(TIMEOUT * 1000)
+        self.page.on("console", self._keep_complaint)
+        self.page.on("pageerror", lambda error: self.console.append(f"{error.message}\n{error.stack}"))
+        self.page.on("request", self._keep_request)
         self.page.goto(self.host.url)
-        self.page.wait_for_function(READY)
+        self.page.wait_for_function(js.READY)
         return self
 
     def __exit__(self, *_):
-        self.browser.close()
-        self.playwright.stop()
+        self.context.close()
+        if self.own:
+            self.own.__exit__()
         self.client.close()
 
-    def _keep_prompt(self, request):
+    def _settings(self):
+        """They belong to the host's user, not to the page: every load of a page reads them."""
+        for name, value in {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": self.vue}.items():
+            self.client.session.post(f"{self.host.url}/settings/{name}", json=value).raise_for_status()
+
+    def _keep_complaint(self, message):
+        if message.type == "error":
+            self.console.append(f"{message.text}\n    {message.location.get('url', '')}")
+
+    def errors(self):
+        """Those complaints of the console that this pack is to blame for."""
+        return [text for text in self.console if OURS.search(text)]
+
+    def _keep_request(self, request):
+        self.requests.append((request.method, request.url))
         if request.method == "POST" and request.url.endswith("/prompt"):
             self.prompts.append(json.loads(request.post_data)["prompt"])
 
@@ -156,17 +151,123 @@ class Page:
     def run(self, timeout=600):
         """Press Run and wait until the host is done and the page shows every picture; the client's Run."""
         run = self.client.wait(self.queue(), timeout=timeout)
-        self.page.wait_for_function(SHOWN)
+        self.page.wait_for_function(js.SHOWN)
         return run
 
     def add_in_place_of(self, kind):
         """Replace the first node of a type by a fresh one, with its links: its widgets are as the page makes them."""
-        self.page.evaluate(REPLACE, kind)
+        self.page.evaluate(js.REPLACE, kind)
 
     def sizes(self):
         """[(type, (width, height) in the file, (width, height) that the renderer needs)] of the nodes."""
-        self.page.wait_for_function(SETTLED)
-        return self.page.evaluate(SIZES)
+        self.page.wait_for_function(js.SETTLED)
+        return self.page.evaluate(js.SIZES)
+
+    def version(self):
+        """The front end's version."""
+        return self.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__")
+
+    def load(self, graph):
+        """Load a workflow as people save it, or a prompt in the API's form, and wait until its nodes are there."""
+        is_prompt = "nodes" not in graph
+        self.page.evaluate(js.LOAD, [graph, is_prompt])
+        count = len(graph if is_prompt else graph["nodes"])
+        self.page.wait_for_function(f"app.graph.nodes.length === {count}")
+
+    def empty(self):
+        """No node, no dialog, no selection, zoom 1, and nothing remembered of what the page did."""
+        self.close_dialog()
+        self.page.evaluate("app.graph.clear(); app.canvas.ds.reset(); app.canvas.setDirty(true, true)")
+        self.page.mouse.move(self.size[0] / 2, self.size[1] / 2)
+        for kept in (self.prompts, self.requests, self.console):
+            kept.clear()
+
+    def saved(self):
+        """The workflow as the page would save it."""
+        return self.page.evaluate("app.graph.serialize()")
+
+    def prompt(self):
+        """The prompt that the page would queue, in API form."""
+        return self.page.evaluate("app.graphToPrompt().then(made => made.output)")
+
+    def reload(self):
+        """Load the page anew; it brings back the graph that it held."""
+        self._settings()
+        count = self.page.evaluate("app.graph.nodes.length")
+        self.page.reload()
+        self.page.wait_for_function(js.READY)
+        self.page.wait_for_function(f"app.graph.nodes.length === {count}")
+
+    def nodes(self, kind):
+        """Ids of the nodes of a type in the graph that is open."""
+        return self.page.evaluate(
+            "kind => app.canvas.graph.nodes.filter(n => n.type === kind).map(n => String(n.id))", kind
+        )
+
+    def node(self, kind):
+        """The id of the only node of a type."""
+        (found,) = self.nodes(kind)
+        return found
+
+    def values(self, node):
+        """{widget: value} of a node."""
+        return self.page.evaluate(js.VALUES, node)
+
+    def assign(self, node, **values):
+        """Set widgets as a person's edit does."""
+        self.page.evaluate(js.ASSIGN, [node, values])
+
+    def until(self, node, **values):
+        """Wait until widgets have these values; numbers within 0.005."""
+        self.page.wait_for_function(js.HAS, arg=[node, values])
+
+    def show(self, node, zoom=1.0, part=None):
+        """Zoom, and bring a node, or a part of its view, into the middle of the window."""
+        self.page.evaluate(js.SHOW, [node, zoom])
+        if part:
+            x, y, width, height = self.box(self.part(node, part))
+            self.page.evaluate(js.PAN, [self.size[0] / 2 - x - width / 2, self.size[1] / 2 - y - height / 2])
+            self.box(self.part(node, part))
+
+    def part(self, node, name):
+        """The element of a node's view that has data-rackfocus=name, once it is in the page."""
+        return self.page.wait_for_function(js.PART, arg=[node, name]).as_element()
+
+    def box(self, element):
+        """(x, y, width, height) of an element in the window, once it stands still at the canvas's zoom."""
+        return element.evaluate(js.STILL)
+
+    def point(self, element, x, y, aspect=None):
+        """The window's place of (x, y), 0..1, in a picture of that aspect (width / height) fitted into an element."""
+        left, top, width, height = self.box(element)
+        fitted = min(width, height * aspect) if aspect else width
+        tall = fitted / aspect if aspect else height
+        return left + (width - fitted) / 2 + x * fitted, top + (height - tall) / 2 + y * tall
+
+    def click(self, element, x=0.5, y=0.5, aspect=None, button="left"):
+        """Click at (x, y) of the picture in an element, see `point`."""
+        self.page.mouse.click(*self.point(element, x, y, aspect), button=button)
+
+    def drag(self, element, start, end, aspect=None, steps=8, held=()):
+        """Drag from one (x, y) of the picture to another, with the keys `held` down."""
+        for key in held:
+            self.page.keyboard.down(key)
+        self.page.mouse.move(*self.point(element, *start, aspect))
+        self.page.mouse.down()
+        self.page.mouse.move(*self.point(element, *end, aspect), steps=steps)
+        self.page.mouse.up()
+        for key in held:
+            self.page.keyboard.up(key)
+
+    def undo(self):
+        """Ctrl+Z, as long as no text is being typed."""
+        self.page.keyboard.press("Control+z")
+
+    def keep(self, path):
+        """Leave a screenshot and the console at path.png and path.txt."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.screenshot(f"{path}.png")
+        path.with_name(path.name + ".txt").write_text("\n\n".join(self.console), encoding="utf-8")
 
     def screenshot(self, path):
         self.page.screenshot(path=str(path))

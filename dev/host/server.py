@@ -16,6 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+from .frontend import arguments
 from .paths import COMFY, HERE, HOST_PYTHON, ROOT, UserError, tail
 
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -76,7 +77,8 @@ class Host:
         self._lay_out()
         command = [HOST_PYTHON, os.path.join(HERE, "comfy_main.py"), COMFY, "--base-directory", str(self.base)]
         command += ["--listen", "127.0.0.1", "--port", str(self.port), "--disable-auto-launch", "--disable-api-nodes"]
-        command += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else []), *self.args]
+        command += ["--database-url", "sqlite:///:memory:", *(["--cpu"] if self.cpu else [])]
+        command += [*arguments(), *self.args]
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(

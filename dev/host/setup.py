@@ -1,4 +1,4 @@
-"""`make setup`: .venv and ComfyUI, once; a second run only compares stamps.
+"""`make setup`: .venv, ComfyUI and a browser, once; a second run only compares stamps.
 
 Runs with nothing installed, and on a Python too old for the rest (3.7), to be able to say so.
 """
@@ -10,7 +10,7 @@ import os
 import shutil
 import time
 
-from . import layer
+from . import browser, layer
 from .comfy import unpack
 from .paths import CACHE, COMFY_VERSION, GIVEN, HERE, PINNED, PYTHON, ROOT, VENV, UserError, version
 from .venv import LOG, build, find_python, install
@@ -66,6 +66,7 @@ def set_up(wanted):
         else:
             print(f"Fetching ComfyUI {COMFY_VERSION}", flush=True)
             unpack()
+    browser.set_up()
     print(f"Set up in {time.time() - start:.0f} s.")
 
 

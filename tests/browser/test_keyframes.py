@@ -3,22 +3,15 @@
 import json
 import random
 import re
-from pathlib import Path
 
 import pytest
 
-from rackfocus.dev.host.page import NEEDED, chromium, playwright
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.pipelines.optics import EASINGS, parse_keyframes
 from rackfocus.pipelines.optics.rack import curve
 from rackfocus.tests.fuzz import keyframes as drawn
 from rackfocus.tests.fuzz.draw import Draw
 
-pytest.importorskip("playwright", reason=NEEDED)
-if chromium() is None:
-    pytest.skip(NEEDED, allow_module_level=True)
-
-VIEW = Path(__file__).resolve().parents[2] / "web" / "view"
 TEXTS = [
     "0: 0.3, 0.6\n24: 0.8, 0.4",
     "0: 0.3, 0.6; 24: 0.8, 0.4 strength=60; 48: 12m",
@@ -38,22 +31,9 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def page():
-    """A page without a host, which can import what lies in web/view."""
-    with playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.route("http://pack/**", lambda route: serve(route, route.request.url.removeprefix("http://pack/")))
-        page.goto("http://pack/")
-        yield page
-        browser.close()
-
-
-def serve(route, name):
-    if name.endswith(".mjs"):
-        return route.fulfill(body=(VIEW / name).read_text(encoding="utf-8"), content_type="text/javascript")
-    return route.fulfill(body="<!doctype html>", content_type="text/html")
+@pytest.fixture
+def page(module_page):
+    return module_page
 
 
 @pytest.fixture

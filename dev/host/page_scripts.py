@@ -1,0 +1,99 @@
+"""JavaScript that dev/host/page.py runs in the host's page. `app` and `LiteGraph` are the front end's own."""
+
+READY = "window.app?.graph && app.extensionManager && LiteGraph.registered_node_types.RefocusSample !== undefined"
+# Whether every node that shows a picture has it, on the canvas or as an element.
+SHOWN = """() => app.graph.nodes.filter(n => n.mode === 0 && /^(Save|Preview|MaskPreview|RefocusSample)/.test(n.type))
+.every(n => n.imgs?.some(i => i.naturalWidth) ||
+            document.querySelector(`[data-node-id="${n.id}"] img`)?.naturalWidth ||
+            (n.widgets || []).some(w => w.element?.querySelector?.('img')?.naturalWidth ||
+                                        w.element?.naturalWidth))"""
+REPLACE = """kind => {
+  const graph = app.graph, old = graph.nodes.find(n => n.type === kind), fresh = LiteGraph.createNode(kind);
+  graph.add(fresh);
+  fresh.pos = [...old.pos];
+  old.inputs.forEach((input, i) => {
+    const link = input.link == null ? null : graph.getLink ? graph.getLink(input.link) : graph.links.get(input.link);
+    if (link) graph.getNodeById(link.origin_id).connect(link.origin_slot, fresh,
+      fresh.inputs.findIndex(other => other.name === input.name));
+  });
+  old.outputs.forEach((output, i) => (output.links || []).slice().forEach(id => {
+    const link = graph.getLink ? graph.getLink(id) : graph.links.get(id);
+    fresh.connect(i, graph.getNodeById(link.target_id), link.target_slot);
+  }));
+  graph.remove(old);
+}"""
+# [type, size in the file, size that the renderer needs] of every node, in the page's pixels.
+SIZES = """() => app.graph.nodes.map(n => {
+  const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect(), k = app.canvas.ds.scale;
+  return [n.type, [...n.size], box ? [box.width / k, box.height / k - 30] : [...n.computeSize()]];
+})"""
+# Whether the page has drawn the nodes at the zoom that the canvas has by now: a width is as in the file.
+SETTLED = """() => app.graph.nodes.some(n => {
+  const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect();
+  return !box || Math.abs(box.width / app.canvas.ds.scale - n.size[0]) < 2;
+})"""
+
+# A workflow in the form that people save, or a prompt in the API's form.
+LOAD = """async ([graph, isPrompt]) => {
+  if (isPrompt) await app.loadApiJson(graph, 'test.json'); else await app.loadGraphData(graph, true, true);
+}"""
+# {widget: value} of a node.
+VALUES = """id => {
+  const node = app.canvas.graph.getNodeById(id);
+  return Object.fromEntries((node.widgets ?? []).filter(w => w.serialize !== false).map(w => [w.name, w.value]));
+}"""
+# Whether widgets of a node have these values; numbers within 0.005.
+HAS = """([id, values]) => {
+  const widgets = app.canvas.graph.getNodeById(id)?.widgets ?? [];
+  return Object.entries(values).every(([name, value]) => {
+    const found = widgets.find(w => w.name === name)?.value;
+    return typeof value === 'number' ? Math.abs(found - value) <= 0.005 : found === value;
+  });
+}"""
+# As a person's edit: the callback runs and the page redraws.
+ASSIGN = """([id, values]) => {
+  const node = app.canvas.graph.getNodeById(id);
+  for (const [name, value] of Object.entries(values)) {
+    const widget = node.widgets.find(w => w.name === name);
+    widget.value = value;
+    widget.callback?.(value, app.canvas, node);
+  }
+  app.canvas.graph.setDirtyCanvas(true, true);
+}"""
+# Zoom, with the middle of a node in the middle of the window.
+SHOW = """([id, zoom]) => {
+  const node = app.canvas.graph.getNodeById(id), ds = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
+  ds.scale = zoom;
+  ds.offset[0] = box.width / 2 / zoom - node.pos[0] - node.size[0] / 2;
+  ds.offset[1] = box.height / 2 / zoom - node.pos[1] - node.size[1] / 2;
+  app.canvas.setDirty(true, true);
+}"""
+# Move the page's view by so many of its pixels.
+PAN = """([x, y]) => {
+  const ds = app.canvas.ds;
+  ds.offset[0] += x / ds.scale;
+  ds.offset[1] += y / ds.scale;
+  app.canvas.setDirty(true, true);
+}"""
+# The element of a node's view that has data-rackfocus=name; null if there is none in the page.
+PART = """([id, name]) => {
+  for (const widget of app.canvas.graph.getNodeById(id)?.widgets ?? []) {
+    const root = widget.element;
+    if (!root?.isConnected) continue;
+    const found = root.dataset?.rackfocus === name ? root : root.querySelector?.(`[data-rackfocus="${name}"]`);
+    if (found) return found;
+  }
+  return null;
+}"""
+# Resolves with an element's rectangle once it stands still for three frames and is as large as the zoom makes it.
+STILL = """element => new Promise(resolve => {
+  let last = '', same = 0;
+  const look = () => {
+    const box = element.getBoundingClientRect(), now = [box.x, box.y, box.width, box.height];
+    const drawn = box.width > 0 && Math.abs(box.width - element.offsetWidth * app.canvas.ds.scale) < 2;
+    same = drawn && String(now) === last ? same + 1 : 0;
+    last = String(now);
+    if (same >= 3) resolve(now); else requestAnimationFrame(look);
+  };
+  look();
+})"""
