@@ -43,7 +43,7 @@ def kept_picture(image: Tensor, most: int = LARGEST) -> dict[str, Any]:
 
 def small_picture(image: Tensor, most: int = LARGEST) -> Tensor:
     """image [H, W, C] -> float32 [h, w, C] on the CPU, averaged down to at most `most` pixels a side."""
-    size = view_size(*image.shape[:2], most)
+    size = view_size(image.shape[0], image.shape[1], most)
     if size == tuple(image.shape[:2]):
         return image.float().cpu()
     # Whole pixels are skipped first: a photograph of 45 megapixels is not averaged in full for a thumbnail.
