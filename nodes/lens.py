@@ -21,6 +21,7 @@ from ..pipelines.optics import (
     zones,
 )
 from ..pipelines.optics.rack import MAX_FRAMES
+from .films import clip_left
 from .host import (
     CATEGORY,
     DefocusMapType,
@@ -269,6 +270,8 @@ class RefocusRack(io.ComfyNode):
             node_id="RefocusRack",
             display_name="Refocus Rack",
             category=CATEGORY,
+            is_output_node=True,  # so that it can be run by itself
+            has_intermediate_output=True,
             search_aliases=["rack focus", "focus pull", "animate focus", "keyframes", "depth of field"],
             description="Pulls the focus from keyframe to keyframe and gives a defocus map for each frame. With one "
             "picture BokehSynthesize makes an animation of them, with a clip its frames.",
@@ -369,4 +372,6 @@ class RefocusRack(io.ComfyNode):
             in_focus_range=in_focus_range,
             progress=progress_bar(),
         )
-        return io.NodeOutput(from_device(rack.defocus), rack.describe())
+        maps = depth[None] if depth.ndim == 2 else depth
+        seen = left_behind(lambda: {**clip_left(picture, maps, rack.kind, len(rack.focus)), "depth_kind": depth_kind})
+        return io.NodeOutput(from_device(rack.defocus), rack.describe(), ui=seen)

@@ -125,11 +125,15 @@ def _read(part: str) -> Keyframe:
 
 @dataclass(frozen=True)
 class Rack:
-    """A focus pull of N frames: defocus [N, H, W]; focus and strength, N numbers each, as the keyframes gave them."""
+    """A focus pull of N frames: defocus [N, H, W]; focus and strength, N numbers each, as the keyframes gave them.
+
+    kind: of the depth they were read in, never "auto".
+    """
 
     defocus: DefocusMap
     focus: list[float]
     strength: list[float]
+    kind: str
 
     def describe(self) -> str:
         """A line for each frame: its focus disparity and its strength."""
@@ -225,7 +229,7 @@ def rack_focus(
             ).radius[0]
             counter.tick()
         pulled = torch.tensor(focus), from_1000(torch.tensor(strengths), w)
-        return Rack(DefocusMap(radius, focus_disparity=pulled[0], strength=pulled[1]), focus, strengths)
+        return Rack(DefocusMap(radius, focus_disparity=pulled[0], strength=pulled[1]), focus, strengths, kind)
 
 
 def _disparities(

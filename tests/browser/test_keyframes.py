@@ -1,4 +1,4 @@
-"""web/view/keyframes.mjs: it reads what Python reads, and changes of the text are as small as a person's."""
+"""web/view/keyframes.js: it reads what Python reads, and changes of the text are as small as a person's."""
 
 import json
 import random
@@ -38,11 +38,11 @@ def page(module_page):
 
 @pytest.fixture
 def js(page):
-    """js("remove", text, 24) -> what that function of keyframes.mjs gives."""
+    """js("remove", text, 24) -> what that function of keyframes.js gives."""
 
     def call(name, *given):
         return page.evaluate(
-            "async ([name, given]) => (await import('http://pack/keyframes.mjs'))[name](...JSON.parse(given))",
+            "async ([name, given]) => (await import('http://pack/keyframes.js'))[name](...JSON.parse(given))",
             [name, json.dumps(given)],
         )
 
@@ -68,7 +68,7 @@ def test_it_reads_and_refuses_what_python_does(page):
     texts = TEXTS + [text for text in odd if isinstance(text, str) and len(text) < 5000]
     assert sum(read(text) is not None for text in texts) > 200 < sum(read(text) is None for text in texts)
     made = page.evaluate(
-        "async (given) => JSON.parse(given).map((await import('http://pack/keyframes.mjs')).parse)", json.dumps(texts)
+        "async (given) => JSON.parse(given).map((await import('http://pack/keyframes.js')).parse)", json.dumps(texts)
     )
     assert [text for text, parsed in zip(texts, made, strict=True) if keys_of(parsed) != read(text)] == []
 
@@ -144,7 +144,7 @@ def test_a_change_of_any_text_changes_one_keyframe_and_nothing_else(page):
             cases.append((text, rand.choice([*frames, 4]), rand.randint(0, 40)))
     made = page.evaluate(
         """async (given) => {
-          const k = await import('http://pack/keyframes.mjs');
+          const k = await import('http://pack/keyframes.js');
           return JSON.parse(given).map(([text, frame, to]) => [text, k.setPoint(text, frame, 0.5, 0.25),
             k.retime(text, frame, to), k.setStrength(text, frame, 40), k.remove(text, frame)]
             .map((text) => ({ text, ...k.parse(text) })));
@@ -185,7 +185,7 @@ def test_the_way_between_keyframes_is_that_of_python(js, easing):
 
 
 def test_the_page_knows_every_easing(page):
-    names = page.evaluate("import('http://pack/keyframes.mjs').then((k) => Object.keys(k.EASINGS))")
+    names = page.evaluate("import('http://pack/keyframes.js').then((k) => Object.keys(k.EASINGS))")
     assert names == list(EASINGS)
 
 

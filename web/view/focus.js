@@ -1,100 +1,22 @@
 // The view of RefocusLens: the picture in the node, a click says what is sharp.
-import { Frame } from "./frame.js";
 import { lensOf } from "./lens.js";
-import { LOOKS, Look, loadScene } from "./look.js";
-import { loadPicture } from "./pictures.js";
+import { SceneView, cross, dragged, shown, stronger, wheeled } from "./scene.js";
 
 const WIDGETS = [
   "depth_kind", "focus_by", "focus_x", "focus_y", "focus_distance", "lens", "strength", "focal_mm", "f_number", "sensor_mm",
   "scene_near", "scene_far", "near_factor", "far_factor", "in_focus_range",
 ];
 const HEIGHT = 230; // of the view at least, in the page's pixels
-const STEP = 1.12; // of the blur, for a step of the wheel
-const REACH = 120; // pixels of a drag for which the blur grows e times
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function focusView(host) {
   return new FocusView(host);
 }
 
-class FocusView {
+class FocusView extends SceneView {
   constructor(host) {
-    this.host = host;
-    this.mode = "live";
-    this.moving = false;
-    this.source = null; // what was seen at the input when the picture was fetched
-    this.look = new Look(() => this.frame.invalidate());
-    this.frame = new Frame({ name: "view", draw: (context, area, scale) => this.draw(context, area, scale) });
-    this.show = this.frame.addChoice(LOOKS, (mode) => {
-      this.mode = mode;
-      this.refresh();
-    });
-    this.show(this.mode);
-    this.frame.addSpace();
-    this.frame.addButton("run", "Run this", "Run this node and what it needs: its picture and depth are shown then", () =>
-      this.host.run());
-    this.frame.listen(this);
-    this.frame.onVisible = (visible) => visible && this.fetch();
-    host.addView(this.frame.element, HEIGHT);
-    host.onChange(() => this.fetch());
-    host.onResult((result) => this.take(result));
-    host.onRemoved(() => {
-      this.frame.remove();
-      this.look.dispose();
-    });
-    this.refresh();
-  }
-
-  // The picture
-
-  /** Show what the node's last run left behind. */
-  async take(result) {
-    this.result = result;
-    this.source = await this.seen();
-    await this.load(result);
-  }
-
-  /** Before the first run, or when another picture was connected since the last: show what is at the input. */
-  async fetch() {
-    this.refresh();
-    if (!this.frame.visible) return;
-    const seen = await this.seen();
-    if (seen === this.source) return;
-    this.source = seen;
-    this.result = null;
-    const before = await this.host.pictureBefore("image").catch(() => null);
-    await this.load(before?.result ?? null, before?.url);
-  }
-
-  /** A word for what is at the input, to tell whether it is another. */
-  async seen() {
-    const source = this.host.before("image");
-    if (!source) return "nothing";
-    const own = source.type === "RefocusSample" ? source.before("image") : source;
-    return own ? `${own.type} ${own.type === "LoadImage" ? own.get("image") : own.node.id}` : "sample";
-  }
-
-  async load(left, url = null) {
-    const turn = (this.turn = {});
-    let scene = null;
-    try {
-      if (left) scene = await loadScene(left, (file) => this.host.url(file));
-      else if (url) scene = { bitmap: await loadPicture(url) };
-    } catch {
-      if (left && left === this.result) return this.host.forgetResult(); // files of a host that was started anew
-    }
-    if (turn !== this.turn) return scene?.bitmap.close();
-    this.look.setScene(scene);
-    this.frame.size = scene ? [scene.bitmap.width, scene.bitmap.height] : null;
-    this.refresh();
-  }
-
-  // What is drawn
-
-  refresh() {
-    this.frame.say(this.words());
-    this.frame.canvas.setAttribute("aria-label", this.frame.line.textContent);
-    this.frame.invalidate();
+    super(host);
+    this.open(HEIGHT);
   }
 
   get settings() {
@@ -143,7 +65,7 @@ class FocusView {
 
   drag(point, event, dy) {
     if (this.blurring === null) this.focusAt(point);
-    else if (Number.isFinite(this.blurring)) this.blurTo(this.blurring, Math.exp(-dy / REACH));
+    else if (Number.isFinite(this.blurring)) this.blurTo(this.blurring, dragged(dy));
   }
 
   release() {
@@ -155,7 +77,7 @@ class FocusView {
   wheel(steps) {
     const blur = this.host.get(this.blurWidget);
     if (!Number.isFinite(blur)) return false;
-    this.host.edit(() => this.blurTo(blur, STEP ** steps));
+    this.host.edit(() => this.blurTo(blur, wheeled(steps)));
     return true;
   }
 
@@ -184,30 +106,6 @@ class FocusView {
       this.host.set({ f_number: Math.min(64, Math.max(0.1, Math.round((10 * from) / factor) / 10)) });
       return;
     }
-    const to = Math.round(2 * Math.max(from, 0.5) * factor) / 2;
-    const moved = to === from && factor !== 1 ? from + (factor > 1 ? 0.5 : -0.5) : to;
-    this.host.set({ strength: Math.min(2000, Math.max(0, moved)) });
+    this.host.set({ strength: stronger(from, factor) });
   }
-}
-
-function shown(v) {
-  return Number.isFinite(v) ? String(Math.round(1000 * v) / 1000) : "over a link";
-}
-
-/** A white cross in a ring, with a black rim, that hides nothing of what it points at. */
-export function cross(context, x, y, scale) {
-  const r = 7 * scale;
-  context.save();
-  for (const [colour, width] of [["#000", 4], ["#fff", 2]]) {
-    context.strokeStyle = colour;
-    context.lineWidth = width * scale;
-    context.beginPath();
-    context.arc(x, y, r, 0, 2 * Math.PI);
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      context.moveTo(x + dx * r, y + dy * r);
-      context.lineTo(x + 1.7 * dx * r, y + 1.7 * dy * r);
-    }
-    context.stroke();
-  }
-  context.restore();
 }
