@@ -7,5 +7,7 @@ CODE = ["nodes", "nodes.*", "pipelines", "pipelines.*", "weights", "weights.*"]
 setup(
     packages=["rackfocus"] + [f"rackfocus.{name}" for name in find_packages(include=CODE)],
     package_dir={"rackfocus": "."},
-    package_data={"rackfocus": ["weights_manifest.json", "web/**/*", "samples/*"]},
+    package_data={
+        "rackfocus": ["weights_manifest.json", "web/**/*", "samples/*", "locales/*/*.json", "subgraphs/*.json"]
+    },
 )

@@ -15,6 +15,8 @@ import pytest
 
 TEXT = (".py", ".js", ".mjs", ".css", ".toml", ".txt", ".json", ".md", ".html")
 GENERATED = {".venv", ".host", ".git", "out", "build", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
+# What the host and its page read beside the code.
+FOR_THE_PAGE = ("samples", "web", "locales", "subgraphs")
 NOT_CODE = shutil.ignore_patterns(".*", "tests", "out", "build", "*.egg-info", "__pycache__", "workflows")
 
 
@@ -35,14 +37,15 @@ def test_wheel_holds_every_module(root, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     assert {f"rackfocus/{path.relative_to(root)}" for path in code(root)} | {"rackfocus/__init__.py"} <= names
-    assert {f"rackfocus/samples/{path.name}" for path in (root / "samples").iterdir()} <= names
+    shown = [path for name in FOR_THE_PAGE for path in (root / name).rglob("*") if path.is_file()]
+    assert {f"rackfocus/{path.relative_to(root).as_posix()}" for path in shown} <= names
     assert not [name for name in names if name.startswith(("rackfocus/dev", "rackfocus/tests", "dev", "tests"))]
 
 
 def test_the_registry_gets_samples_and_templates(root):
     """What .comfyignore names is left out of the archive: not these."""
     left_out = (root / ".comfyignore").read_text(encoding="utf-8").split()
-    assert not {"samples/", "workflows/", "web/", "nodes/"} & set(left_out)
+    assert not {f"{name}/" for name in (*FOR_THE_PAGE, "workflows", "nodes")} & set(left_out)
 
 
 def test_every_folder_with_code_is_a_package(root):

@@ -9,7 +9,10 @@ call(
         "serve": ("serve", "leave the host running, to try the nodes in a browser"),
         "browser": ("browser", "the browser of the tests: find one, or install one"),
         "frontend": ("frontend", "fetch another front end than the host's own: the newest, or a version"),
-        "schema": ("schema", "write tests/data/schema.json: what saved workflows rely on"),
+        "schema": (
+            "schema",
+            "write what follows from the schema: tests/data/schema.json, locales/, the tables of web/docs",
+        ),
         "rules": ("node_rules", "say what the registry's scanner could not read in nodes/"),
     },
 )

@@ -1,8 +1,12 @@
-"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host schema."""
+"""What workflows rely on: node types with their inputs and outputs. Written by: python -m dev.host schema.
+
+The command writes what follows from them as well: the tables of the nodes' help and the texts of locales/.
+"""
 
 import json
 from pathlib import Path
 
+from . import tables, texts
 from .paths import ROOT
 from .server import Host
 
@@ -30,4 +34,7 @@ def schema(object_info: dict) -> dict:
 
 def main():
     with Host() as host, host.client() as client:
-        FILE.write_text(json.dumps(schema(client.object_info()), indent=1) + "\n", encoding="ascii")
+        info = client.object_info()
+    FILE.write_text(json.dumps(schema(info), indent=1) + "\n", encoding="ascii")
+    texts.write(info)
+    tables.write(info)
