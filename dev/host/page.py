@@ -190,6 +190,11 @@ class Page:
         """The prompt that the page would queue, in API form."""
         return self.page.evaluate("app.graphToPrompt().then(made => made.output)")
 
+    def kept(self, text):
+        """Wait until the page has put a text by for the next load, as a part of the graph."""
+        stores = "[...Object.values(localStorage), ...Object.values(sessionStorage)]"
+        self.page.wait_for_function(f"text => {stores}.some(v => v.includes(text))", arg=text)
+
     def reload(self):
         """Load the page anew; it brings back the graph that it held."""
         self._settings()
@@ -242,7 +247,8 @@ class Page:
         left, top, width, height = self.box(element)
         fitted = min(width, height * aspect) if aspect else width
         tall = fitted / aspect if aspect else height
-        return left + (width - fitted) / 2 + x * fitted, top + (height - tall) / 2 + y * tall
+        # Whole pixels: the browser would round them down.
+        return round(left + (width - fitted) / 2 + x * fitted), round(top + (height - tall) / 2 + y * tall)
 
     def click(self, element, x=0.5, y=0.5, aspect=None, button="left"):
         """Click at (x, y) of the picture in an element, see `point`."""
