@@ -10,6 +10,7 @@ Playwright drives the browser. Everything waits for conditions; a condition may 
 """
 
 import json
+import os
 import re
 
 from . import page_scripts as js
@@ -17,7 +18,7 @@ from .browser import find, missing
 from .paths import UserError
 
 PACK = "rackfocus"
-TIMEOUT = 120  # s
+TIMEOUT = float(os.environ.get("RACKFOCUS_BROWSER_TIMEOUT", 120))  # s
 # What the pack's own scripts, routes and extension leave in the console.
 OURS = re.compile(r"/extensions/rackfocus/|://[^/]+(/api)?/rackfocus/|extension '?\"?Rackfocus")
 
@@ -193,7 +194,7 @@ class Page:
     def kept(self, text):
         """Wait until the page has put a text by for the next load, as a part of the graph."""
         stores = "[...Object.values(localStorage), ...Object.values(sessionStorage)]"
-        self.page.wait_for_function(f"text => {stores}.some(v => v.includes(text))", arg=text)
+        self.page.wait_for_function(f"text => {stores}.some(v => String(v).includes(text))", arg=text)
 
     def reload(self):
         """Load the page anew; it brings back the graph that it held."""
@@ -223,8 +224,12 @@ class Page:
         self.page.evaluate(js.ASSIGN, [node, values])
 
     def until(self, node, **values):
-        """Wait until widgets have these values; numbers within 0.005."""
-        self.page.wait_for_function(js.HAS, arg=[node, values])
+        """Wait until widgets have these values; numbers within 0.005. AssertionError tells which they have instead."""
+        try:
+            self.page.wait_for_function(js.HAS, arg=[node, values])
+        except Exception as error:
+            found = {name: self.values(node).get(name) for name in values}
+            raise AssertionError(f"wanted {values}, found {found}") from error
 
     def show(self, node, zoom=1.0, part=None):
         """Zoom, and bring a node, or a part of its view, into the middle of the window."""

@@ -1,4 +1,4 @@
-"""The view of RefocusLens: a click in the picture sets the focus, in both renderers, at any zoom, with one undo step."""
+"""The view of RefocusLens: a click in the picture sets the focus, at any zoom and in one step of undo."""
 
 import json
 
@@ -8,6 +8,15 @@ from rackfocus.dev.workflows.convert import to_prompt
 from rackfocus.tests.browser.graphs import ASPECTS, lens_flow
 
 MARK = {"focus_x": 0.437, "focus_y": 0.561}  # numbers that nothing else in the page has
+
+
+# Put a copy apart from the first node, and feed it the same picture.
+BESIDE = """([from, to]) => {
+  const [old, fresh] = [from, to].map(id => app.graph.getNodeById(id));
+  fresh.pos = [old.pos[0], old.pos[1] + 1300];
+  const load = app.graph.nodes.find(n => n.type === 'LoadImage');
+  for (const name of ['image', 'depth']) load.connect(0, fresh, fresh.inputs.findIndex(i => i.name === name));
+}"""
 
 
 @pytest.fixture
@@ -29,6 +38,12 @@ def shows(page, lens, text="Click on what should be sharp"):
     page.page.wait_for_function(
         "([line, text]) => line.textContent.includes(text)", arg=[page.part(lens, "line"), text]
     )
+
+
+def wait_widget(page, lens, name, how):
+    """Wait until a widget is "> 30", for example."""
+    value = "app.graph.getNodeById(id).widgets.find(w => w.name === name).value"
+    page.page.wait_for_function(f"([id, name]) => {value} {how}", arg=[lens, name])
 
 
 def frames(page, count=30):
@@ -99,15 +114,11 @@ def test_a_drag_is_one_step_and_queues_nothing(page, lens):
 def test_shift_and_a_drag_change_the_blur_alone(page, lens):
     page.assign(lens, strength=30.0, **MARK)
     page.drag(page.part(lens, "picture"), (0.5, 0.8), (0.5, 0.3), ratio("wide"), held=["Shift"])
-    page.page.wait_for_function(
-        "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'strength').value > 40", arg=lens
-    )
+    wait_widget(page, lens, "strength", "> 40")
     page.until(lens, **MARK)
     page.assign(lens, lens="camera", f_number=4.0)
     page.drag(page.part(lens, "picture"), (0.5, 0.8), (0.5, 0.3), ratio("wide"), held=["Shift"])
-    page.page.wait_for_function(
-        "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'f_number').value < 3", arg=lens
-    )
+    wait_widget(page, lens, "f_number", "< 3")
     page.until(lens, **MARK)
 
 
@@ -119,15 +130,11 @@ def test_the_wheel_changes_the_blur_once_the_picture_was_clicked(page, lens):
     page.page.mouse.move(x, y)
     zoom = page.page.evaluate("app.canvas.ds.scale")
     page.page.mouse.wheel(0, -100)
-    page.page.wait_for_function(
-        "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'strength').value > 30", arg=lens
-    )
+    wait_widget(page, lens, "strength", "> 30")
     assert page.page.evaluate("app.canvas.ds.scale") == zoom
     page.page.mouse.wheel(0, 100)
     page.page.mouse.wheel(0, 100)
-    page.page.wait_for_function(
-        "id => app.graph.getNodeById(id).widgets.find(w => w.name === 'strength').value < 30", arg=lens
-    )
+    wait_widget(page, lens, "strength", "< 30")
 
 
 def test_arrow_keys_move_the_point(page, lens):
@@ -160,23 +167,12 @@ def test_reload_keeps_it(page, lens):
 def test_a_copy_has_its_point_and_a_view_of_its_own(page, lens):
     page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
     page.until(lens, focus_x=0.25, focus_y=0.75)
-    page.page.evaluate(
-        "id => { app.canvas.selectNode(app.graph.getNodeById(id)); app.canvas.copyToClipboard(); }", lens
-    )
-    page.page.evaluate("app.canvas.pasteFromClipboard()")
+    page.page.evaluate("id => app.canvas.selectNode(app.graph.getNodeById(id))", lens)
+    page.page.evaluate("app.canvas.copyToClipboard(); app.canvas.pasteFromClipboard()")
     page.page.wait_for_function("app.graph.nodes.filter(n => n.type === 'RefocusLens').length === 2")
     (copy,) = set(page.nodes("RefocusLens")) - {lens}
     page.until(copy, focus_by="point", focus_x=0.25, focus_y=0.75)
-    # Apart from the first, and fed by the same picture.
-    page.page.evaluate(
-        """([from, to]) => {
-          const [old, fresh] = [from, to].map(id => app.graph.getNodeById(id));
-          fresh.pos = [old.pos[0], old.pos[1] + 1300];
-          for (const name of ['image', 'depth'])
-            app.graph.nodes.find(n => n.type === 'LoadImage').connect(0, fresh, fresh.inputs.findIndex(i => i.name === name));
-        }""",
-        [lens, copy],
-    )
+    page.page.evaluate(BESIDE, [lens, copy])
     page.show(copy, 1.0, "picture")
     shows(page, copy)
     page.click(page.part(copy, "picture"), 0.75, 0.25, ratio("wide"))

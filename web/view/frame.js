@@ -6,6 +6,7 @@ const STYLE = `
 .rackfocus { display: flex; flex-direction: column; gap: 4px; width: 100%; height: 100%; min-width: 0; min-height: 0; flex: 1;
   box-sizing: border-box; contain: inline-size;
   color: #ddd; font: 11px/1.3 system-ui, sans-serif; }
+.isLOD .rackfocus { pointer-events: auto; } /* Vue pages up to 1.3x take it from the widgets of nodes that look small */
 .rackfocus-bar { display: flex; flex-wrap: wrap; gap: 3px; align-items: center; flex: none; }
 .rackfocus-bar button { all: unset; cursor: pointer; padding: 2px 8px; border-radius: 4px; background: #3a3a3e; color: #ccc;
   font: inherit; user-select: none; }
@@ -51,8 +52,14 @@ export class Frame {
     this.seen.observe(this.canvas);
     this.sized = new ResizeObserver(() => this.invalidate());
     this.sized.observe(this.room);
-    this.canvas.addEventListener("focus", () => this.invalidate());
-    this.canvas.addEventListener("blur", () => this.invalidate());
+    this.canvas.addEventListener("focus", () => {
+      if (this.hands?.wheel) this.canvas.dataset.captureWheel = "true"; // else Vue pages zoom before it comes here
+      this.invalidate();
+    });
+    this.canvas.addEventListener("blur", () => {
+      delete this.canvas.dataset.captureWheel;
+      this.invalidate();
+    });
     // Buttons belong to the view: the page must not start to drag the node with them.
     this.bar.addEventListener("pointerdown", (event) => event.stopPropagation());
   }
@@ -138,6 +145,7 @@ export class Frame {
    */
   listen(hands) {
     const { canvas } = this;
+    this.hands = hands;
     let from = null;
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || from !== null) return;
