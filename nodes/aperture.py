@@ -4,6 +4,7 @@ from comfy_api.latest import io, ui
 
 from ..pipelines.optics import SHAPES, aperture_from_image, aperture_mask
 from .host import CATEGORY, Schema, from_device, within_limits
+from .views import left_behind
 
 
 class ApertureShapeMask(io.ComfyNode):
@@ -13,6 +14,7 @@ class ApertureShapeMask(io.ComfyNode):
             node_id="ApertureShapeMask",
             display_name="Aperture Shape",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["bokeh shape", "iris", "blades", "heart bokeh", "anamorphic"],
             description="Draws the lens opening as seen from the front. Out-of-focus lights take its shape: mirrored "
             "behind the focal plane, and turned by 180 degrees in front of it.",
@@ -99,4 +101,5 @@ class ApertureShapeMask(io.ComfyNode):
                 offset=offset,
             )
         mask = from_device(mask)
-        return io.NodeOutput(mask, ui=ui.PreviewMask(mask, cls=cls))
+        preview = ui.PreviewMask(mask, cls=cls).as_dict()
+        return io.NodeOutput(mask, ui={**preview, **(left_behind(lambda: {"mask": dict(preview["images"][0])}) or {})})

@@ -1,10 +1,12 @@
 """BokehSynthesize and DeblurAiF: blur added by a lens, and blur taken away."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..pipelines.image import check_image
 from .engines import DEFAULT, inputs, need, noted
 from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, picture, within_limits
+from .views import kept_picture, left_behind
 
 
 class BokehSynthesize(io.ComfyNode):
@@ -14,6 +16,7 @@ class BokehSynthesize(io.ComfyNode):
             node_id="BokehSynthesize",
             display_name="Bokeh Synthesize",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["lens blur", "depth of field", "bokeh", "refocus"],
             description=noted(
                 "bokeh",
@@ -49,7 +52,8 @@ class BokehSynthesize(io.ComfyNode):
     def execute(cls, image, defocus, model=None, aperture=None, background=None, **options) -> io.NodeOutput:
         bokeh = need(model, "bokeh")
         image = check_image(image)
-        return io.NodeOutput(picture(bokeh(image, defocus, aperture=aperture, background=background, **options)))
+        made = picture(bokeh(image, defocus, aperture=aperture, background=background, **options))
+        return io.NodeOutput(made, ui=left_behind(lambda: compared(image, made)))
 
 
 class DeblurAiF(io.ComfyNode):
@@ -59,6 +63,7 @@ class DeblurAiF(io.ComfyNode):
             node_id="DeblurAiF",
             display_name="Deblur to All-in-Focus",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["deblur", "sharpen", "deconvolution", "all in focus", "remove bokeh"],
             description=noted("deblur", text="Takes defocus away."),
             inputs=inputs(
@@ -95,4 +100,10 @@ class DeblurAiF(io.ComfyNode):
     def execute(cls, image, strength, model=None, defocus=None, aperture=None, **options) -> io.NodeOutput:
         image = check_image(image)
         sharp, blur = need(model, "deblur")(image, strength=strength, defocus=defocus, aperture=aperture, **options)
-        return io.NodeOutput(picture(sharp), need(None, "estimate")(image) if blur is None else blur)
+        sharp, blur = picture(sharp), need(None, "estimate")(image) if blur is None else blur
+        return io.NodeOutput(sharp, blur, ui=left_behind(lambda: compared(image, sharp)))
+
+
+def compared(before: Tensor, after: Tensor) -> dict:
+    """For the page: the first picture before and after, and how many there are. {before, after: entries; of}"""
+    return {"before": kept_picture(before[0]), "after": kept_picture(after[0]), "of": len(after)}

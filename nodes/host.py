@@ -178,6 +178,25 @@ def _as_widget(i, value):
     return value
 
 
+def as_typed(node: type[io.ComfyNode], texts: Mapping[str, str]) -> dict[str, Any]:
+    """Texts of some of a node's widgets, as in an address -> {widget: value} of all; what is not named has its default.
+
+    RefocusError for a name that is no widget's and for what a widget does not take.
+    """
+    widgets = {i.id: i for i in node.define_schema().inputs if getattr(i, "default", None) is not None}
+    for name in texts:
+        check_choice(f"a widget of {node.__name__}", name, widgets)
+    return {name: _as_widget(i, _read(i, texts[name])) if name in texts else i.default for name, i in widgets.items()}
+
+
+def _read(i, text: str):
+    """The number that is meant; any other text as it is, for whoever checks it."""
+    try:
+        return float(text) if isinstance(i, io.Int.Input | io.Float.Input) else text
+    except ValueError:
+        return text
+
+
 def device_for(work: str, rehearsal: Callable):
     """The device that computes, or the CPU where a rehearsal of this work fails on it."""
     return place_for(work, mm.get_torch_device(), rehearsal)

@@ -19,6 +19,8 @@ from .host import (
     to_device,
     within_limits,
 )
+from .stack_film import film_of
+from .views import kept_picture, left_behind
 
 
 class FocalStackGenerate(io.ComfyNode):
@@ -28,6 +30,7 @@ class FocalStackGenerate(io.ComfyNode):
             node_id="FocalStackGenerate",
             display_name="Focal Stack Generate",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["focus stack", "focal sweep", "rack focus", *ENGINES],
             description=noted(
                 "stack",
@@ -59,7 +62,9 @@ class FocalStackGenerate(io.ComfyNode):
     def execute(cls, image, depth=None, model=None, aperture=None, **options) -> io.NodeOutput:
         stack = need(model, "stack")
         stacks, *told = stack(check_image(image), depth=depth, aperture=aperture, **options)
-        return io.NodeOutput([picture(frames) for frames in stacks], *told)
+        stacks = [picture(frames) for frames in stacks]
+        seen = left_behind(lambda: {"film": film_of(stacks[0]), "of": len(stacks)})
+        return io.NodeOutput(stacks, *told, ui=seen)
 
 
 def _frames(stack) -> Tensor:
@@ -80,6 +85,7 @@ class SelectFocusFrame(io.ComfyNode):
             node_id="SelectFocusFrame",
             display_name="Select Focus Frame",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["focus slider", "pick frame", "focal stack"],
             description="Takes one picture out of a focal stack: by position along the stack, or the one that is "
             "sharpest at a point.",
@@ -117,11 +123,12 @@ class SelectFocusFrame(io.ComfyNode):
     @classmethod
     @within_limits
     def execute(cls, stack, select_by, position, focus_x, focus_y, blend) -> io.NodeOutput:
-        stack = _frames(stack)
+        given, stack = stack, _frames(stack)
         if select_by == "point":
             position = sharpest_position(stack, focus_x, focus_y)
         frame, index, used = frame_at(stack, position, blend=blend)
-        return io.NodeOutput(picture(frame), index, used)
+        seen = left_behind(lambda: {"film": film_of(stack, given)})
+        return io.NodeOutput(picture(frame), index, used, ui=seen)
 
 
 class StackFuse(io.ComfyNode):
@@ -131,6 +138,7 @@ class StackFuse(io.ComfyNode):
             node_id="StackFuse",
             display_name="Stack Fuse",
             category=CATEGORY,
+            has_intermediate_output=True,
             search_aliases=["focus stacking", "all in focus", "helicon", "merge focus"],
             description="Fuses a focal stack, rendered or photographed, into one picture that is sharp everywhere, and "
             "says which frame was sharp where: a depth map.",
@@ -183,4 +191,13 @@ class StackFuse(io.ComfyNode):
             align=align,
             progress=progress_bar(),
         )
-        return io.NodeOutput(picture(fused.image), from_device(fused.order), from_device(fused.confidence))
+        maps = [from_device(fused.order), from_device(fused.confidence)]
+        seen = left_behind(lambda: fused_left(fused.image, fused.order, fused.confidence, len(stack)))
+        return io.NodeOutput(picture(fused.image), *maps, ui=seen)
+
+
+def fused_left(image: Tensor, order: Tensor, confidence: Tensor, frames: int) -> dict:
+    """For the page: {fused, order, confidence: entries of views; frames: of the stack}."""
+    shown = {"fused": image[0], "order": order[0][..., None].expand(-1, -1, 3)}
+    shown["confidence"] = confidence[0][..., None].expand(-1, -1, 3)
+    return {**{name: kept_picture(seen) for name, seen in shown.items()}, "frames": frames}

@@ -6,9 +6,11 @@ nothing is written.
 """
 
 import hashlib
+import logging
 import math
 import os
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
 import folder_paths
@@ -25,8 +27,17 @@ LARGEST = 1024  # pixels of the longer side of what a view shows
 
 
 def left_behind(make: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """The ui of a node: what `make` gives, under the pack's key; None where no page can look."""
-    return None if running_server() is None else {KEY: [make()]}
+    """The ui of a node: what `make` gives, under the pack's key; None where no page can look.
+
+    A disk that is full costs the view, and not the run.
+    """
+    if running_server() is None:
+        return None
+    try:
+        return {KEY: [make()]}
+    except OSError:
+        logging.getLogger(__name__).warning("Rackfocus could not leave a picture for the page:", exc_info=True)
+        return None
 
 
 def view_size(height: int, width: int, most: int = LARGEST) -> tuple[int, int]:
@@ -37,17 +48,17 @@ def view_size(height: int, width: int, most: int = LARGEST) -> tuple[int, int]:
 
 def kept_picture(image: Tensor, most: int = LARGEST) -> dict[str, Any]:
     """image [H, W, 3], sRGB in 0..1 -> the entry of a PNG of at most `most` pixels a side, without loss."""
-    small = small_picture(image, most)
-    return _kept((small.clamp(0, 1) * 255).round().to(torch.uint8))
+    return kept_pixels(in_8_bits(small_picture(image, most)))
 
 
 def small_picture(image: Tensor, most: int = LARGEST) -> Tensor:
     """image [H, W, C] -> float32 [h, w, C] on the CPU, averaged down to at most `most` pixels a side."""
-    size = view_size(image.shape[0], image.shape[1], most)
-    if size == tuple(image.shape[:2]):
+    height, width = image.shape[:2]
+    size = view_size(height, width, most)
+    if size == (height, width):
         return image.float().cpu()
     # Whole pixels are skipped first: a photograph of 45 megapixels is not averaged in full for a thumbnail.
-    step = max(1, math.floor(max(image.shape[:2]) / (4 * most)))
+    step = max(1, math.floor(max(height, width) / (4 * most)))
     thinned = image[::step, ::step].float().cpu().permute(2, 0, 1)[None]
     return F.interpolate(thinned, size, mode="bilinear", antialias=True, align_corners=False)[0].permute(1, 2, 0)
 
@@ -60,19 +71,32 @@ def small_plane(plane: Tensor, size: tuple[int, int]) -> Tensor:
 def kept_plane(plane: Tensor) -> dict[str, Any]:
     """plane [h, w] -> the entry of a 16-bit file of it (see pack_16_bit), with low and high."""
     packed, low, high = pack_16_bit(plane)
-    return {**_kept(packed), "low": low, "high": high}
+    return {**kept_pixels(packed), "low": low, "high": high}
 
 
-def _kept(pixels: Tensor) -> dict[str, Any]:
-    """uint8 [h, w, 3] -> {filename, subfolder, type, width, height} of a PNG in the host's temp folder."""
+def in_8_bits(picture: Tensor) -> Tensor:
+    """0..1 -> uint8."""
+    return (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def kept_pixels(pixels: Tensor, quality: int | None = None) -> dict[str, Any]:
+    """uint8 [h, w, 3] -> {filename, subfolder, type, width, height} of a file in the host's temp folder.
+
+    A PNG, or a JPEG of that quality with colours at full resolution.
+    """
     height, width, _ = pixels.shape
     array = pixels.contiguous().numpy()
-    name = f"{KEY}_{hashlib.sha256(array.tobytes() + bytes(str(pixels.shape), 'ascii')).hexdigest()[:20]}.png"
+    told = hashlib.sha256(array.data)
+    told.update(bytes(f"{tuple(pixels.shape)} {quality}", "ascii"))
+    name = f"{KEY}_{told.hexdigest()[:20]}.{'jpg' if quality else 'png'}"
     folder = folder_paths.get_temp_directory()
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
-        part = f"{path}.{os.getpid()}.part"
-        Image.fromarray(array).save(part, format="PNG", compress_level=1)
+        part = f"{path}.{os.getpid()}.{get_ident()}.part"
+        if quality:
+            Image.fromarray(array).save(part, format="JPEG", quality=quality, subsampling=0)
+        else:
+            Image.fromarray(array).save(part, format="PNG", compress_level=1)
         os.replace(part, path)
     return {"filename": name, "subfolder": "", "type": "temp", "width": width, "height": height}

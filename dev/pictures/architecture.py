@@ -26,7 +26,7 @@ def room(path: Path, tree: ast.Module) -> str:
         return "/".join(path.parts[:2]).removesuffix(".py")
     if folder != ("nodes",):
         return "/".join(folder)
-    if name in ("__init__", "engines", "queued", "routes") or _defines_a_node(tree):
+    if name in ("__init__", "engines", "queued", "routes", "stack_film") or _defines_a_node(tree):
         return "nodes/engines" if name == "engines" else "nodes"
     return f"nodes/{name}" if _assigned(tree, "PURPOSE") else "nodes/host"
 
