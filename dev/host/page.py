@@ -52,12 +52,14 @@ class Page:
 
     host: a running Host. vue: the Vue renderer, where the front end has it. size: of the window in pixels.
     browser: of Browser, to share it. touch: fingers, too. script: JavaScript to run before the page's own.
+    without: addresses ("**/name/**") that are not there.
     prompts: what the page has queued, in API form. requests: (method, address) of all it asked for.
     console: what its console complained of, and exceptions that nobody caught.
     """
 
-    def __init__(self, host, vue=False, size=(1600, 1000), browser=None, touch=False, script=""):
+    def __init__(self, host, vue=False, size=(1600, 1000), browser=None, touch=False, script="", without=None):
         self.host, self.vue, self.size, self.touch, self.script = host, vue, size, touch, script
+        self.without = without
         self.own = None if browser else Browser()
         self.browser = browser
         self.prompts, self.requests, self.console = [], [], []
@@ -70,6 +72,8 @@ class Page:
         self.context = self.browser.new_context(viewport=size, has_touch=self.touch)
         if self.script:
             self.context.add_init_script(self.script)
+        if self.without:
+            self.context.route(self.without, lambda route: route.abort())
         self.page = self.context.new_page()
         self.page.set_default_timeout(TIMEOUT * 1000)
         self.page.on("console", self._keep_complaint)
@@ -269,6 +273,11 @@ class Page:
         self.page.mouse.up()
         for key in held:
             self.page.keyboard.up(key)
+
+    def shows(self, node, text):
+        """Wait until the line of a node's view says so."""
+        line = self.part(node, "line")
+        self.page.wait_for_function("([line, text]) => line.textContent.includes(text)", arg=[line, text])
 
     def undo(self):
         """Ctrl+Z, as long as no text is being typed."""

@@ -7,6 +7,7 @@ import pytest
 from rackfocus.dev.workflows.convert import to_prompt
 from rackfocus.tests.browser.graphs import ASPECTS, lens_flow
 
+READY = "Click on what should be sharp"
 MARK = {"focus_x": 0.437, "focus_y": 0.561}  # numbers that nothing else in the page has
 
 
@@ -29,15 +30,8 @@ def opened(page, aspect="wide", zoom=1.0, **widgets):
     page.load(lens_flow(page.client, ASPECTS[aspect], **widgets))
     lens = page.node("RefocusLens")
     page.show(lens, zoom, "picture")
-    shows(page, lens)
+    page.shows(lens, READY)
     return lens
-
-
-def shows(page, lens, text="Click on what should be sharp"):
-    """Wait until the view's line of text says so."""
-    page.page.wait_for_function(
-        "([line, text]) => line.textContent.includes(text)", arg=[page.part(lens, "line"), text]
-    )
 
 
 def wait_widget(page, lens, name, how):
@@ -159,7 +153,7 @@ def test_reload_keeps_it(page, lens):
     lens = page.node("RefocusLens")
     page.until(lens, focus_by="point", **MARK)
     page.show(lens, 1.0, "picture")
-    shows(page, lens)
+    page.shows(lens, READY)
     page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
     page.until(lens, focus_x=0.25, focus_y=0.75)
 
@@ -174,7 +168,7 @@ def test_a_copy_has_its_point_and_a_view_of_its_own(page, lens):
     page.until(copy, focus_by="point", focus_x=0.25, focus_y=0.75)
     page.page.evaluate(BESIDE, [lens, copy])
     page.show(copy, 1.0, "picture")
-    shows(page, copy)
+    page.shows(copy, READY)
     page.click(page.part(copy, "picture"), 0.75, 0.25, ratio("wide"))
     page.until(copy, focus_x=0.75, focus_y=0.25)
     page.until(lens, focus_x=0.25, focus_y=0.75)
