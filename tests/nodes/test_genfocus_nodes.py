@@ -26,6 +26,7 @@ from rackfocus.pipelines.flux.tokens import pad_to_tokens  # noqa: E402
 from rackfocus.pipelines.genfocus import BOKEH, DEBLUR, DEBLUR_PRE, generate, pack, read_lora, unpack, with_aperture  # noqa: E402
 from rackfocus.pipelines.image.checks import RefocusError  # noqa: E402
 from rackfocus.pipelines.optics import DefocusMap  # noqa: E402
+from rackfocus.tests.pictures import random  # noqa: E402
 
 FAST = {"steps": 2, "seed": 5}
 
@@ -35,10 +36,6 @@ def inference_mode():
     """As the host runs its nodes."""
     with torch.inference_mode():
         yield
-
-
-def random(*shape, seed=0):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @cache
