@@ -111,6 +111,10 @@ class Page:
         """Whether this front end knows the Vue renderer."""
         return self.page.evaluate("app.extensionManager.setting.get('Comfy.VueNodes.Enabled') !== undefined")
 
+    def draws_views(self):
+        """Whether nodes show elements of packs: the Vue renderer of 1.27, a first try, shows none of any pack."""
+        return not self.vue or tuple(map(int, self.version().split(".")[:2])) >= (1, 28)
+
     def browse_templates(self):
         """Open the template browser at this pack's templates."""
         self.page.evaluate("void app.extensionManager.command.execute('Comfy.BrowseTemplates')")
@@ -278,6 +282,11 @@ class Page:
         """Wait until the line of a node's view says so."""
         line = self.part(node, "line")
         self.page.wait_for_function("([line, text]) => line.textContent.includes(text)", arg=[line, text])
+
+    def shows_not(self, node, text):
+        """Wait until the line of a node's view does not say so."""
+        line = self.part(node, "line")
+        self.page.wait_for_function("([line, text]) => !line.textContent.includes(text)", arg=[line, text])
 
     def undo(self):
         """Ctrl+Z, as long as no text is being typed."""

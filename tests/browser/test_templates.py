@@ -2,11 +2,17 @@
 
 import pytest
 
-from rackfocus.dev.workflows.convert import load
+from rackfocus.dev.workflows.convert import load, to_prompt
 from rackfocus.dev.workflows.optical import OPTICAL
 from rackfocus.dev.workflows.write import FOLDER, WORKFLOWS
 
 FIRST, *OTHERS = OPTICAL
+
+
+@pytest.fixture
+def page(any_page):
+    """Nothing here needs a view."""
+    return any_page
 
 
 @pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
@@ -47,8 +53,6 @@ def test_a_fresh_node_keeps_its_picture_over_two_runs(page):
 
 def test_the_page_makes_the_prompt_that_the_packs_converter_makes(page):
     """So that what is tested without a page is what the page queues."""
-    from rackfocus.dev.workflows.convert import to_prompt
-
     info = page.client.object_info()
     for name in OPTICAL:
         workflow = load(FOLDER / f"{name}.json")
