@@ -1,7 +1,19 @@
 // The pack's script in the page: which node has which view.
+import { apertureView } from "./view/aperture.js";
+import { filmView } from "./view/film.js";
 import { focusView } from "./view/focus.js";
 import { register } from "./view/host.js";
+import { tabsView } from "./view/tabs.js";
+import { wipeView } from "./view/wipe.js";
 
-const VIEWS = { RefocusLens: focusView };
+const VIEWS = {
+  RefocusLens: focusView,
+  ApertureShapeMask: apertureView,
+  BokehSynthesize: wipeView,
+  DeblurAiF: wipeView,
+  FocalStackGenerate: filmView,
+  SelectFocusFrame: filmView,
+  StackFuse: tabsView,
+};
 
 register(VIEWS, () => {});

@@ -23,7 +23,7 @@ export class HostNode {
     this.editing = 0;
     for (const name of ["onConnectionsChange", "onConfigure"]) chain(node, name, () => this.changed());
     chain(node, "onConfigure", () => this.lookForResult());
-    chain(node, "onExecuted", (message) => this.resultIs(message?.[KEY]?.[0], true));
+    chain(node, "onExecuted", (message) => this.resultIs(first(message), true));
     chain(node, "onRemoved", () => {
       while (this.editing) this.endEdit();
       this.tell("removed");
@@ -182,6 +182,11 @@ export class HostNode {
     return address(file);
   }
 
+  /** What the host's server answers at an address of the pack's own. */
+  ask(path) {
+    return api.fetchApi(path);
+  }
+
   /** Queue this node, and what it needs, alone. */
   async run() {
     await app.queuePrompt(0, 1, [executionId(this.node)]);
@@ -224,7 +229,7 @@ export class HostNode {
   /** After the page was loaded again, or the node was made anew by undo: what its last run left behind. */
   lookForResult() {
     const outputs = app.nodeOutputs ?? {};
-    this.resultIs(outputs[locator(this.node)]?.[KEY]?.[0] ?? remembered(this.node));
+    this.resultIs(first(outputs[locator(this.node)]) ?? remembered(this.node));
   }
 
   /** The files are gone, as after the host was started anew. */
@@ -233,6 +238,12 @@ export class HostNode {
     forget(this.node);
     this.tell("result", null);
   }
+}
+
+/** What the first of `runs` of a node over a list left behind, of the host's message or of what the page keeps of it. */
+function first(output) {
+  const left = output?.[KEY];
+  return left?.[0] ? { ...left[0], runs: left.length } : null;
 }
 
 /** Add `after` to a function of one object of the page. */
@@ -322,10 +333,10 @@ export function register(views, each) {
     },
     onNodeOutputsUpdated(outputs) {
       for (const [at, output] of Object.entries(outputs ?? {})) {
-        if (!output?.[KEY]?.[0]) continue;
+        if (!first(output)) continue;
         const root = app.rootGraph ?? app.graph;
         for (const graph of [root, ...(root.subgraphs?.values() ?? [])])
-          for (const node of graph.nodes) if (locator(node) === at && known.has(node)) HostNode.of(node).resultIs(output[KEY][0]);
+          for (const node of graph.nodes) if (locator(node) === at && known.has(node)) HostNode.of(node).resultIs(first(output));
       }
     },
   });
