@@ -17,6 +17,7 @@ class ApertureView extends LeftView {
     this.drawn = null;
     this.refused = "";
     this.frame.canvas.tabIndex = -1; // nothing to do in it
+    this.host.hidePicture();
     this.open(HEIGHT);
     this.host.onRemoved(() => this.drawn?.close());
   }

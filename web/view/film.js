@@ -126,10 +126,10 @@ class FilmView extends LeftView {
   words() {
     if (!this.pictures) return "Run the workflow to see the stack here.";
     const { frames, kept } = this.pictures, { position } = this;
-    const at = `Frame ${Math.floor(position * (frames - 1) + 0.5) + 1} of ${frames}, ${position.toFixed(3)}`;
-    const thinned = kept < frames ? ` (${kept} are shown)` : "";
+    const at = `Frame ${Math.floor(position * (frames - 1) + 0.5) + 1} of ${frames}`;
+    const thinned = kept < frames ? ` (${kept} of them are seen)` : "";
     const first = firstOf(Math.max(this.loaded.of ?? 1, this.loaded.runs ?? 1), "stacks");
-    return `${at}${thinned}. Click: what is sharp. Drag: through the stack.${first}`;
+    return `${first}${at}${thinned}. Click: sharp there. Drag: scrub.`;
   }
 
   // What the hands do

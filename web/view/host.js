@@ -23,7 +23,7 @@ export class HostNode {
     this.editing = 0;
     for (const name of ["onConnectionsChange", "onConfigure"]) chain(node, name, () => this.changed());
     chain(node, "onConfigure", () => this.lookForResult());
-    chain(node, "onExecuted", (message) => this.resultIs(first(message), true));
+    chain(node, "onExecuted", (message) => this.take(message, true));
     chain(node, "onRemoved", () => {
       while (this.editing) this.endEdit();
       this.tell("removed");
@@ -219,6 +219,17 @@ export class HostNode {
     });
   }
 
+  /** The page draws no picture of its own below the view, which shows the same. */
+  hidePicture() {
+    this.hidesPicture = true;
+    this.node.hideOutputImages = true; // front ends from 1.4x on; older ones draw what they kept of the message
+  }
+
+  take(output, isNew = false) {
+    if (this.hidesPicture && output) delete output.images;
+    this.resultIs(first(output), isNew);
+  }
+
   resultIs(result, isNew = false) {
     if (!result) return;
     this.result = result;
@@ -229,7 +240,9 @@ export class HostNode {
   /** After the page was loaded again, or the node was made anew by undo: what its last run left behind. */
   lookForResult() {
     const outputs = app.nodeOutputs ?? {};
-    this.resultIs(first(outputs[locator(this.node)]) ?? remembered(this.node));
+    const output = outputs[locator(this.node)];
+    if (first(output)) this.take(output);
+    else this.resultIs(remembered(this.node));
   }
 
   /** The files are gone, as after the host was started anew. */
@@ -336,7 +349,7 @@ export function register(views, each) {
         if (!first(output)) continue;
         const root = app.rootGraph ?? app.graph;
         for (const graph of [root, ...(root.subgraphs?.values() ?? [])])
-          for (const node of graph.nodes) if (locator(node) === at && known.has(node)) HostNode.of(node).resultIs(first(output));
+          for (const node of graph.nodes) if (locator(node) === at && known.has(node)) HostNode.of(node).take(output);
       }
     },
   });

@@ -74,7 +74,7 @@ function close(pictures) {
   for (const picture of Object.values(pictures ?? {})) picture?.close?.();
 }
 
-/** " The first of 3 pictures." where there are several. */
+/** "The first of 3 pictures. " where there are several. */
 export function firstOf(count, what) {
-  return count > 1 ? ` The first of ${count} ${what}.` : "";
+  return count > 1 ? `The first of ${count} ${what}. ` : "";
 }

@@ -43,9 +43,9 @@ class TabsView extends LeftView {
   words() {
     if (!this.pictures) return "Run the workflow to see the fused picture here.";
     const first = firstOf(this.loaded.runs ?? 1, "stacks");
-    if (!this.point) return `Click: which frame was sharp there.${first}`;
+    if (!this.point) return `${first}Click: which frame was sharp there.`;
     const frame = Math.round(this.at("order") * (this.loaded.frames - 1)) + 1;
-    return `Sharp in frame ${frame} of ${this.loaded.frames}, confidence ${this.at("confidence").toFixed(2)}.${first}`;
+    return `${first}Sharp in frame ${frame} of ${this.loaded.frames}, confidence ${this.at("confidence").toFixed(2)}.`;
   }
 
   /** 0..1: a grey picture's value at the point. */

@@ -60,7 +60,7 @@ class WipeView extends LeftView {
   words() {
     if (!this.pictures) return "Run the workflow to compare before and after here.";
     const first = firstOf(Math.max(this.loaded.of, this.loaded.runs ?? 1), "pictures");
-    return (this.mode === "wipe" ? "Before at the left, after at the right: drag the edge." : "Hold: the other.") + first;
+    return first + (this.mode === "wipe" ? "Drag the edge." : "Hold: the other.");
   }
 
   moveTo(edge) {
