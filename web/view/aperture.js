@@ -5,6 +5,13 @@ import { loadPicture } from "./pictures.js";
 const HEIGHT = 170; // of the view at least, in the page's pixels
 const WIDGETS = ["shape", "blades", "roundness", "rotation", "squeeze", "inner", "offset"];
 
+/** The widgets of an ApertureShapeMask as a query of /rackfocus/aperture; null where one, or a picture, comes over a link. */
+export function openingQuery(host) {
+  const values = host.values(WIDGETS);
+  if (host.before("image") || Object.values(values).some((value) => value === undefined)) return null;
+  return String(new URLSearchParams(values));
+}
+
 export function apertureView(host) {
   return new ApertureView(host);
 }
@@ -22,11 +29,8 @@ class ApertureView extends LeftView {
     this.host.onRemoved(() => this.drawn?.close());
   }
 
-  /** The widgets as a query; null where one of them, or a picture, comes over a link. */
   get query() {
-    const values = this.host.values(WIDGETS);
-    if (this.host.before("image") || Object.values(values).some((value) => value === undefined)) return null;
-    return String(new URLSearchParams(values));
+    return openingQuery(this.host);
   }
 
   async fetch() {

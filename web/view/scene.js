@@ -1,6 +1,7 @@
 // What views of a scene share: the picture and its depth, three ways to look, and one line of text.
 import { Frame } from "./frame.js";
 import { LOOKS, Look, loadScene } from "./look.js";
+import { Opening } from "./opening.js";
 import { loadPicture } from "./pictures.js";
 
 /** A view says what it draws and what the hands do: words(), draw(context, area, scale), press, drag, release, ... */
@@ -11,6 +12,10 @@ export class SceneView {
     this.moving = false;
     this.source = null; // what was seen at the input when the picture was fetched
     this.look = new Look(() => this.frame.invalidate());
+    this.opening = new Opening(host, (mask) => {
+      this.look.setAperture(mask);
+      this.frame.invalidate();
+    });
     this.frame = new Frame({ name: "view", draw: (context, area, scale) => this.draw(context, area, scale) });
     this.show = this.frame.addChoice(LOOKS, (mode) => {
       this.mode = mode;
@@ -51,6 +56,7 @@ export class SceneView {
   async fetch() {
     this.refresh();
     if (!this.frame.visible) return;
+    this.opening.look();
     const seen = await this.seen();
     if (seen === this.source) return;
     this.source = seen;
