@@ -3,8 +3,11 @@
 from comfy_api.latest import io, ui
 
 from ..pipelines.optics import SHAPES, aperture_from_image, aperture_mask
-from .host import CATEGORY, Schema, from_device, within_limits
+from .host import CATEGORY, Schema, acts, from_device, share_input, within_limits
 from .views import left_behind
+
+# No picture is connected, which would take the place of the shape.
+DRAWN = {"image": [None]}
 
 
 class ApertureShapeMask(io.ComfyNode):
@@ -19,37 +22,46 @@ class ApertureShapeMask(io.ComfyNode):
             description="Draws the lens opening as seen from the front. Out-of-focus lights take its shape: mirrored "
             "behind the focal plane, and turned by 180 degrees in front of it.",
             inputs=[
-                io.Combo.Input(
-                    "shape",
-                    options=list(SHAPES),
-                    default="iris",
-                    tooltip="iris: circle or blades. ring: bright rim, soap-bubble bokeh. heart. star: "
-                    "blades sets its points. cats_eye: cut by a second circle, as at the edge of "
-                    "a vignetted field.",
+                acts(
+                    io.Combo.Input(
+                        "shape",
+                        options=list(SHAPES),
+                        default="iris",
+                        tooltip="iris: circle or blades. ring: bright rim, soap-bubble bokeh. heart. star: "
+                        "blades sets its points. cats_eye: cut by a second circle, as at the edge of "
+                        "a vignetted field.",
+                    ),
+                    **DRAWN,
                 ),
-                io.Int.Input(
-                    "blades",
-                    default=0,
-                    min=0,
-                    max=64,
-                    tooltip="Corners of the iris or points of the star. 0 is a circle (a star then has 5); 1 "
-                    "and 2 are refused.",
+                acts(
+                    io.Int.Input(
+                        "blades",
+                        default=0,
+                        min=0,
+                        max=64,
+                        tooltip="Corners of the iris or points of the star. 0 is a circle (a star then has 5); 1 "
+                        "and 2 are refused.",
+                    ),
+                    shape={"not": ["heart"]},
+                    **DRAWN,
                 ),
-                io.Float.Input(
-                    "roundness",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Bends the blades outwards: 0 straight, 1 a full circle.",
+                acts(
+                    share_input("roundness", 0.0, "Bends the blades outwards: 0 straight, 1 a full circle."),
+                    {"shape": ["star"], **DRAWN},
+                    {"shape": {"not": ["heart"]}, "blades": {"not": [0]}, **DRAWN},
                 ),
-                io.Float.Input(
-                    "rotation",
-                    default=0.0,
-                    min=-360.0,
-                    max=360.0,
-                    step=1.0,
-                    tooltip="Degrees, counter-clockwise as seen from the front.",
+                acts(
+                    io.Float.Input(
+                        "rotation",
+                        default=0.0,
+                        min=-360.0,
+                        max=360.0,
+                        step=1.0,
+                        tooltip="Degrees, counter-clockwise as seen from the front.",
+                    ),
+                    {"image": {"not": [None]}},
+                    {"shape": {"not": ["iris", "ring"]}},
+                    {"blades": {"not": [0]}},
                 ),
                 io.Float.Input(
                     "squeeze",
@@ -59,21 +71,17 @@ class ApertureShapeMask(io.ComfyNode):
                     step=0.05,
                     tooltip="Anamorphic: 2 makes discs twice as tall as wide, 0.5 twice as wide as tall.",
                 ),
-                io.Float.Input(
-                    "inner",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Ring: how dark its middle is. Star: how far its valleys are from the centre.",
+                acts(
+                    share_input(
+                        "inner", 0.5, "Ring: how dark its middle is. Star: how far its valleys are from the centre."
+                    ),
+                    shape=["ring", "star"],
+                    **DRAWN,
                 ),
-                io.Float.Input(
-                    "offset",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Cat's eye: how far the second circle is shifted, in radii.",
+                acts(
+                    share_input("offset", 0.5, "Cat's eye: how far the second circle is shifted, in radii."),
+                    shape=["cats_eye"],
+                    **DRAWN,
                 ),
                 io.Image.Input(
                     "image",

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..pipelines.image import check_image
 from .engines import DEFAULT, inputs, need, noted
-from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, picture, within_limits
+from .host import CATEGORY, DefocusMapType, RefocusModelType, Schema, picture, share_input, within_limits
 from .views import kept_picture, left_behind
 
 
@@ -69,13 +69,8 @@ class DeblurAiF(io.ComfyNode):
             inputs=inputs(
                 "deblur",
                 io.Image.Input("image", tooltip="The photo to sharpen. Alpha is dropped; the size is kept."),
-                io.Float.Input(
-                    "strength",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Share of the correction that is applied. 0 returns the photo as it is.",
+                share_input(
+                    "strength", 1.0, "Share of the correction that is applied. 0 returns the photo as it is.", step=0.05
                 ),
                 RefocusModelType.Input("model", optional=True, tooltip=f"Nothing connected: the {DEFAULT} engine."),
                 DefocusMapType.Input(

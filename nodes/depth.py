@@ -10,7 +10,7 @@ from ..pipelines.image.checks import RefocusError, check_image, cut, shown
 from ..pipelines.optics import show_depth
 from ..weights.manifest import command, weight_files
 from .abilities import patcher_of
-from .host import CATEGORY, REFOCUS_FOLDER, Schema, from_device, progress_bar
+from .host import CATEGORY, REFOCUS_FOLDER, Schema, acts, from_device, progress_bar, rare
 
 NONE = "none installed"
 # A string that a combo of the host takes as well: STRING alone is refused there.
@@ -66,23 +66,28 @@ class RefocusDepth(io.ComfyNode):
                     options=list(installed()) or [NONE],
                     tooltip="A model in models/refocus: a folder, or a Depth Anything V2 file. Nothing is downloaded.",
                 ),
-                io.Combo.Input(
-                    "meaning",
-                    options=["auto", *MEANINGS],
-                    default="auto",
-                    tooltip="What the model's numbers mean. auto: what its configuration says; DPT does "
-                    "not say and is taken as disparity. metres or disparity overrules it.",
+                rare(
+                    io.Combo.Input(
+                        "meaning",
+                        options=["auto", *MEANINGS],
+                        default="auto",
+                        tooltip="What the model's numbers mean. auto: what its configuration says; DPT does "
+                        "not say and is taken as disparity. metres or disparity overrules it.",
+                    )
                 ),
-                io.Float.Input(
-                    "nearest_m",
-                    default=0.0,
-                    min=0.0,
-                    max=10000.0,
-                    step=0.01,
-                    tooltip="For relative models. 0: disparity whose largest value is 1, which counts as if "
-                    "the nearest point stood at 1 m. Above 0: metres to the nearest point of the "
-                    "whole batch, which turns the map into 1/m for a strength in metres and a "
-                    "camera. Not used with metric models.",
+                acts(
+                    io.Float.Input(
+                        "nearest_m",
+                        default=0.0,
+                        min=0.0,
+                        max=10000.0,
+                        step=0.01,
+                        tooltip="For relative models. 0: disparity whose largest value is 1, which counts as if "
+                        "the nearest point stood at 1 m. Above 0: metres to the nearest point of the "
+                        "whole batch, which turns the map into 1/m for a strength in metres and a "
+                        "camera. Not used with metric models.",
+                    ),
+                    meaning=["auto", "disparity"],
                 ),
             ],
             outputs=[

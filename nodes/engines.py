@@ -16,7 +16,7 @@ Inputs of one id are one widget that several engines read, and it shows the defa
 engines share has the default 0, or an empty text, which each of them takes to mean "as published".
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from copy import copy
 from importlib import import_module
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from comfy_api.latest import io
 
 from ..pipelines.image.checks import RefocusError, shown
-from .host import RefocusModel
+from .host import RefocusModel, acts, acts_where
 
 # The engines in the order in which an artist sees them; the first does the work where none is connected.
 _MODULES = ("optical", "genfocus", "learn2refocus")
@@ -84,14 +84,14 @@ def engine_named(name: str) -> Engine:
 def loader_inputs() -> list:
     """What LoadRefocusModel asks for, for all engines. Its sockets are lazy: what an engine does not read is not made,
     and nothing is before the engine has looked at its files."""
-    asked = _merged(engine.loader_inputs() for engine in ENGINES.values())
+    asked = _merged({name: engine.loader_inputs() for name, engine in ENGINES.items()}, lambda name: {"engine": [name]})
     return [_lazy(i) if getattr(i, "default", None) is None else i for i in asked]
 
 
 def inputs(task: str, *shared) -> list:
     """The inputs of a task's node: the engines' required options behind its `shared` required inputs, their optional
     ones behind the optional ones, and to each tooltip what the engines have to say about it."""
-    brought = _merged(engine.options().get(task, []) for engine in ENGINES.values())
+    brought = _merged({name: engine.options().get(task, []) for name, engine in ENGINES.items()}, _runs)
     required, optional = ([i for i in (*shared, *brought) if bool(i.optional) is kind] for kind in (False, True))
     return [_noted(i, noted(task, i.id)) for i in required + optional]
 
@@ -142,14 +142,24 @@ def foreign(engine: str, task: str) -> set[str]:
     return set().union(*_BROUGHT[task].values()) - _BROUGHT[task][engine]
 
 
-def _merged(lists: Iterable[list]) -> list:
-    """Inputs of all engines, each id once where it comes first, later ones last; what the engines say about one is said
-    in a row, and it has the widest limits of any."""
+def _runs(engine: str) -> dict:
+    """Where a task's node runs an engine, as `acts` takes it: by the widget of the node that feeds its model."""
+    return {"model.engine": [engine, None] if engine == DEFAULT else [engine]}
+
+
+def _merged(lists: dict[str, list], chosen: Callable[[str], dict]) -> list:
+    """Inputs of all engines {engine: its inputs}, each id once where it comes first, later ones last; what the engines
+    say about one is said in a row, and it has the widest limits of any. It acts where an engine that brings it is
+    chosen (chosen: engine -> a row of `acts`), and acts there."""
     found: dict[str, Any] = {}
-    for i in (i for inputs in lists for i in inputs):
+    where: dict[str, list[dict]] = {}
+    for engine, i in ((engine, i) for engine, inputs in lists.items() for i in inputs):
         first = found.setdefault(i.id, i)
         if i.tooltip not in first.tooltip:
             found[i.id] = _widened(_noted(first, i.tooltip), i)
+        where.setdefault(i.id, []).extend({**chosen(engine), **row} for row in acts_where(i))
+    for i in found.values():
+        acts(i, *where[i.id])
     return sorted(found.values(), key=lambda i: LATER.index(i.id) + 1 if i.id in LATER else 0)
 
 

@@ -73,6 +73,32 @@ def check_socket(kind: str, given):
     return given
 
 
+# What the page is told of a widget beside its value. web/view/shown.js reads it and names no node; hosts and pages that
+# do not know it leave it aside. Under "rackfocus" of an input's options in /object_info:
+#     acts   rows, of which one must hold for the input to change the result; none given: it always does. A row holds if
+#            all of its conditions do. {name: condition}: of the widget or socket of that name on the node; "a.b": of
+#            the widget b on the node that feeds the socket a. The value of a socket without a link is null.
+#            condition: a list of values, {"not": a list}, or {"match": a regular expression, "^" at every line}.
+#            What cannot be known (a value over a link, another pack's node) holds.
+
+
+def acts(i, *rows: dict, **row):
+    """The input, marked: it acts where one of these rows holds, or the row given by keywords."""
+    i.extra_dict = {**i.extra_dict, "rackfocus": {"acts": [*rows, *([row] if row else [])]}}
+    return i
+
+
+def acts_where(i) -> list[dict]:
+    """The rows of an input; [{}], which always holds, where it has none."""
+    return i.extra_dict.get("rackfocus", {}).get("acts", [{}])
+
+
+def rare(i):
+    """The input, marked as one that few need: pages fold such away."""
+    i.extra_dict = {**i.extra_dict, "advanced": True}
+    return i
+
+
 # What a list of files shows for "no file".
 NONE = "none"
 
@@ -92,7 +118,7 @@ def depth_kind_input() -> io.Combo.Input:
 
 def strength_input(tooltip: str) -> io.Float.Input:
     """An artist's blur, in pixels of a picture 1000 px wide per unit of disparity."""
-    return io.Float.Input("strength", default=30.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
+    return io.Float.Input("strength", default=60.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
 
 
 def seed_input(tooltip: str, *, optional: bool = True) -> io.Int.Input:
@@ -108,11 +134,28 @@ def seed_input(tooltip: str, *, optional: bool = True) -> io.Int.Input:
     )
 
 
-def point_inputs(name: str, used_by: str) -> list[io.Float.Input]:
-    """focus_x and focus_y in 0..1 of the picture. name: the point's, for the tooltips; used_by: a widget's value."""
+def share_input(
+    name: str, default: float, tooltip: str, *, low: float = 0.0, step: float = 0.01, optional: bool = False
+) -> io.Float.Input:
+    """A number that lives between two ends, `low` and 1: a slider."""
+    return io.Float.Input(
+        name,
+        default=default,
+        min=low,
+        max=1.0,
+        step=step,
+        display_mode=io.NumberDisplay.slider,
+        optional=optional,
+        tooltip=tooltip,
+    )
+
+
+def point_inputs(name: str, by: str, value: str) -> list[io.Float.Input]:
+    """focus_x and focus_y in 0..1 of the picture. name: the point's, for the tooltips; by, value: the widget and its
+    value with which they act."""
     ends = {"focus_x": "from the left (0) to the right (1)", "focus_y": "from the top (0) to the bottom (1)"}
     return [
-        io.Float.Input(axis, default=0.5, min=0.0, max=1.0, step=0.001, tooltip=f"{name} {way}. Used by {used_by}.")
+        acts(share_input(axis, 0.5, f"{name} {way}. Used by {by} {value}.", step=0.001), **{by: [value]})
         for axis, way in ends.items()
     ]
 

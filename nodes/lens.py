@@ -26,6 +26,7 @@ from .host import (
     CATEGORY,
     DefocusMapType,
     Schema,
+    acts,
     depth_kind_input,
     from_device,
     picture,
@@ -34,48 +35,10 @@ from .host import (
     strength_input,
     within_limits,
 )
+from .lens_widgets import IN_METRES, RELATIVE, blur_inputs, camera_inputs
 from .views import kept_picture, kept_plane, left_behind, small_plane, view_size
 
 LENSES = ("artist", "camera")
-
-
-def blur_inputs(scene_near: str) -> list[io.Input]:
-    """The metres of a relative map (scene_near: a tooltip), and which of the blur is kept."""
-    return [
-        io.Float.Input("scene_near", default=1.0, min=0.01, max=10000.0, step=0.01, tooltip=scene_near),
-        io.Float.Input(
-            "scene_far",
-            default=10.0,
-            min=0.02,
-            max=100000.0,
-            step=0.1,
-            tooltip="Metres at which the black of a relative map stands.",
-        ),
-        io.Float.Input(
-            "near_factor",
-            default=1.0,
-            min=0.0,
-            max=10.0,
-            step=0.05,
-            tooltip="Multiplies the blur in front of the focal plane. 0: foreground sharp.",
-        ),
-        io.Float.Input(
-            "far_factor",
-            default=1.0,
-            min=0.0,
-            max=10.0,
-            step=0.05,
-            tooltip="Multiplies the blur behind the focal plane. 0 keeps the background sharp.",
-        ),
-        io.Float.Input(
-            "in_focus_range",
-            default=0.0,
-            min=0.0,
-            max=10.0,
-            step=0.005,
-            tooltip="Width of the slab that stays sharp about the focal plane, in disparity (1 is white to black).",
-        ),
-    ]
 
 
 class RefocusLens(io.ComfyNode):
@@ -112,14 +75,17 @@ class RefocusLens(io.ComfyNode):
                     tooltip="What decides the focal plane: a point, the white of focus_mask, a distance, or "
                     "the nearest sizeable thing near the middle.",
                 ),
-                *point_inputs("Focus point", "focus_by point"),
-                io.Float.Input(
-                    "focus_distance",
-                    default=2.0,
-                    min=0.01,
-                    max=10000.0,
-                    step=0.01,
-                    tooltip="Metres to the focal plane. Used by focus_by distance.",
+                *point_inputs("Focus point", "focus_by", "point"),
+                acts(
+                    io.Float.Input(
+                        "focus_distance",
+                        default=2.0,
+                        min=0.01,
+                        max=10000.0,
+                        step=0.01,
+                        tooltip="Metres to the focal plane. Used by focus_by distance.",
+                    ),
+                    focus_by=["distance"],
                 ),
                 io.Combo.Input(
                     "lens",
@@ -128,38 +94,20 @@ class RefocusLens(io.ComfyNode):
                     tooltip="artist: strength sets the blur. camera: focal length, f-number and sensor do, "
                     "as in a real lens.",
                 ),
-                strength_input(
-                    "Artist's blur: radius, in pixels of a picture 1000 px wide, one unit of disparity from "
-                    "the focal plane (white to black of a disparity map; 1/m of a metric one). The same look "
-                    "at any resolution. 0: no blur."
+                acts(
+                    strength_input(
+                        "Artist's blur: radius, in pixels of a picture 1000 px wide, one unit of disparity from "
+                        "the focal plane (white to black of a disparity map; 1/m of a metric one). The same look "
+                        "at any resolution. 0: no blur."
+                    ),
+                    lens=["artist"],
                 ),
-                io.Float.Input(
-                    "focal_mm",
-                    default=50.0,
-                    min=1.0,
-                    max=1200.0,
-                    step=0.5,
-                    tooltip="Camera: focal length. Twice the length, four times the blur.",
-                ),
-                io.Float.Input(
-                    "f_number",
-                    default=2.0,
-                    min=0.1,
-                    max=64.0,
-                    step=0.1,
-                    tooltip="Camera: aperture. A smaller number blurs more.",
-                ),
-                io.Float.Input(
-                    "sensor_mm",
-                    default=36.0,
-                    min=1.0,
-                    max=200.0,
-                    step=0.1,
-                    tooltip="Camera: width of the sensor. 36 full frame, 23.6 APS-C, 6.4 a phone.",
-                ),
+                *camera_inputs(),
                 *blur_inputs(
                     "Metres at which the white of a relative map stands. Gives it a scale for lens camera and for "
-                    "focus_by distance; not used with a metric map."
+                    "focus_by distance; not used with a metric map.",
+                    {"depth_kind": RELATIVE, "lens": ["camera"]},
+                    {"depth_kind": RELATIVE, "focus_by": ["distance"]},
                 ),
                 io.Mask.Input(
                     "focus_mask",
@@ -315,7 +263,9 @@ class RefocusRack(io.ComfyNode):
                 ),
                 *blur_inputs(
                     "Metres at which the white of a relative map stands: gives keyframes in metres their place, and "
-                    "an inverted map its scale."
+                    "an inverted map its scale.",
+                    {"depth_kind": ["inverted"]},
+                    {"depth_kind": ["auto", "disparity"], "keyframes": {"match": IN_METRES}},
                 ),
                 io.Image.Input(
                     "image",

@@ -16,7 +16,17 @@ from ..pipelines.optical import (
     stack_disparities,
 )
 from ..pipelines.optics import from_1000, resize_depth, to_disparity
-from .host import RefocusModel, depth_kind_input, device_for, from_device, progress_bar, strength_input, to_device
+from .host import (
+    RefocusModel,
+    depth_kind_input,
+    device_for,
+    from_device,
+    progress_bar,
+    rare,
+    share_input,
+    strength_input,
+    to_device,
+)
 
 NAME = "optical"
 STEPS = 10_000  # of a bar that several jobs share
@@ -48,36 +58,37 @@ def options() -> dict[str, list]:
                 "How many times white a small clipped highlight is taken to be, so that its disc glows in the colour "
                 "of its rim. Walls and skies are left alone. 1: off."
             ),
-            io.Float.Input(
+            share_input(
                 "cats_eye",
-                optional=True,
-                default=0.0,
-                min=0.0,
-                max=1.0,
-                step=0.05,
-                tooltip="Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
+                0.0,
+                "Optical vignetting: discs narrow to cat's eyes towards the corners and stay "
                 "whole in the centre. 1: half of the opening is left in the corners.",
-            ),
-            io.Float.Input(
-                "spherical",
-                optional=True,
-                default=0.0,
-                min=-1.0,
-                max=1.0,
                 step=0.05,
-                tooltip="Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
-                "plane, soft discs with bright middles in front. Below 0: the other way round.",
-            ),
-            io.Float.Input(
-                "chromatic",
                 optional=True,
-                default=0.0,
-                min=0.0,
-                max=50.0,
-                step=0.1,
-                tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
-                "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
-                "the time.",
+            ),
+            rare(
+                share_input(
+                    "spherical",
+                    0.0,
+                    "Spherical aberration. Above 0: soap bubbles with bright rims behind the focal "
+                    "plane, soft discs with bright middles in front. Below 0: the other way round.",
+                    low=-1.0,
+                    step=0.05,
+                    optional=True,
+                )
+            ),
+            rare(
+                io.Float.Input(
+                    "chromatic",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=50.0,
+                    step=0.1,
+                    tooltip="Axial colour, in pixels of a picture 1000 px wide: green rims behind the focal "
+                    "plane, magenta rims in front. What is in focus keeps its colours. Takes twice "
+                    "the time.",
+                )
             ),
         ],
         "deblur": [],

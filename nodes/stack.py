@@ -11,11 +11,13 @@ from .host import (
     CATEGORY,
     RefocusModelType,
     Schema,
+    acts,
     device_for,
     from_device,
     picture,
     point_inputs,
     progress_bar,
+    share_input,
     to_device,
     within_limits,
 )
@@ -97,18 +99,14 @@ class SelectFocusFrame(io.ComfyNode):
                     default="position",
                     tooltip="position: along the stack. point: the frame that is sharpest there.",
                 ),
-                io.Float.Input(
-                    "position",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.005,
-                    tooltip="0 nearest, 1 farthest. Used by select_by position.",
+                acts(
+                    share_input("position", 0.5, "0 nearest, 1 farthest. Used by select_by position.", step=0.005),
+                    select_by=["position"],
                 ),
-                *point_inputs("Point", "select_by point"),
+                *point_inputs("Point", "select_by", "point"),
                 io.Boolean.Input(
                     "blend",
-                    default=True,
+                    default=False,
                     tooltip="Between two frames: mix them, so that a slider moves smoothly. Off: the "
                     "nearer frame, untouched.",
                 ),

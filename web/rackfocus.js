@@ -1,8 +1,9 @@
-// The pack's script in the page: which node has which view.
+// The pack's script in the page: which node has which view, and what all have.
 import { apertureView } from "./view/aperture.js";
 import { filmView } from "./view/film.js";
 import { focusView } from "./view/focus.js";
 import { register } from "./view/host.js";
+import { showWhatActs } from "./view/shown.js";
 import { tabsView } from "./view/tabs.js";
 import { wipeView } from "./view/wipe.js";
 
@@ -16,4 +17,4 @@ const VIEWS = {
   StackFuse: tabsView,
 };
 
-register(VIEWS, () => {});
+register(VIEWS, showWhatActs);

@@ -35,7 +35,7 @@ def _start(photo, sample, note, engine):
 def refocus_slider(info) -> Flow:
     flow = Flow(info)
     photo, sample, engine, stack = _learned_stack(flow)
-    select = flow.node("SelectFocusFrame", stack=stack["stack"], select_by="position", position=0.5)
+    select = flow.node("SelectFocusFrame", stack=stack["stack"], select_by="position", position=0.5, blend=True)
     save = save_picture(flow, "Refocused", select)
     note = flow.note(
         "**Refocus a photo that has a focus of its own.** **input_position** says where it is focused: 0 at 5 cm, 4 at "

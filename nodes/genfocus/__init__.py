@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
 from ...pipelines.image.checks import shown
 from ...weights.manifest import weight_files
-from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, to_device
+from ..host import NONE, RefocusModel, file_input, from_device, is_missing, path_of, rare, to_device
 from .nodes import GenfocusConditioning
 from .prepare import GenfocusModels, load_models, prepare_bokeh, prepare_deblur, run
 from .widgets import diffusion_inputs
@@ -29,10 +29,12 @@ def loader_inputs() -> list:
             "picture where no pre-deblurred one is connected.",
         ),
         file_input("bokeh_lora", "loras", "genfocus: the LoRA BokehNet, for BokehSynthesize."),
-        file_input(
-            "aperture_lora",
-            "loras",
-            "genfocus: the LoRA for the aperture's shape as a third condition. None is public so far.",
+        rare(
+            file_input(
+                "aperture_lora",
+                "loras",
+                "genfocus: the LoRA for the aperture's shape as a third condition. None is public so far.",
+            )
         ),
         io.Model.Input(
             "flux",

@@ -3,19 +3,21 @@
 from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import Setup
-from ..host import seed_input
+from ..host import rare, seed_input
 
 TILING = ["auto", "on", "off"]
 
 
 def tiling():
-    return io.Combo.Input(
-        "tiling",
-        options=TILING,
-        default="auto",
-        optional=True,
-        tooltip="genfocus: large pictures in tiles of 512 pixels, the size it was trained at. auto: "
-        "when both sides have 512 pixels. off needs more memory and degrades above 1000.",
+    return rare(
+        io.Combo.Input(
+            "tiling",
+            options=TILING,
+            default="auto",
+            optional=True,
+            tooltip="genfocus: large pictures in tiles of 512 pixels, the size it was trained at. auto: "
+            "when both sides have 512 pixels. off needs more memory and degrades above 1000.",
+        )
     )
 
 

@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ...pipelines.learn2refocus import GUIDANCE, MEGAPIXELS, POSITIONS, STEPS
 from ...pipelines.learn2refocus.finish import FRAME_SIZES
-from ..host import depth_kind_input, seed_input
+from ..host import acts, depth_kind_input, rare, seed_input, share_input
 
 AUTOMATIC = "automatic"
 RELEASED, TRAINED = CLIP_RANGES = ("as released", "as trained")
@@ -13,7 +13,7 @@ RELEASED, TRAINED = CLIP_RANGES = ("as released", "as trained")
 def stack_inputs() -> list:
     """What FocalStackGenerate asks for this engine alone, with the published values."""
     return [
-        depth_kind_input(),
+        acts(depth_kind_input(), input_position=[AUTOMATIC]),
         io.Combo.Input(
             "input_position",
             options=[AUTOMATIC, *map(str, range(POSITIONS))],
@@ -41,56 +41,64 @@ def stack_inputs() -> list:
             tooltip="learn2refocus: how closely the frames keep to the photo; 1.5 as published. 1 takes half the time.",
         ),
         seed_input("learn2refocus: the noise it starts from."),
-        io.Float.Input(
-            "max_megapixels",
-            default=MEGAPIXELS,
-            min=0.01,
-            max=4.0,
-            step=0.01,
-            optional=True,
-            tooltip="learn2refocus: larger photos are shrunk to this for the model; 0.5 as published. "
-            "Memory and time grow with it.",
+        rare(
+            io.Float.Input(
+                "max_megapixels",
+                default=MEGAPIXELS,
+                min=0.01,
+                max=4.0,
+                step=0.01,
+                optional=True,
+                tooltip="learn2refocus: larger photos are shrunk to this for the model; 0.5 as published. "
+                "Memory and time grow with it.",
+            )
         ),
-        io.Combo.Input(
-            "frame_size",
-            options=list(FRAME_SIZES),
-            default="input",
-            optional=True,
-            tooltip="learn2refocus: input: frames of the photo's size. model: as made, sides in multiples "
-            "of 64, which changes the proportions a little.",
+        rare(
+            io.Combo.Input(
+                "frame_size",
+                options=list(FRAME_SIZES),
+                default="input",
+                optional=True,
+                tooltip="learn2refocus: input: frames of the photo's size. model: as made, sides in multiples "
+                "of 64, which changes the proportions a little.",
+            )
         ),
-        io.Int.Input(
-            "decode_chunk",
-            default=POSITIONS,
-            min=1,
-            max=POSITIONS,
-            optional=True,
-            tooltip="learn2refocus: frames decoded at a time. Fewer need less memory, and neighbouring frames "
-            "may differ a little more. ComfyUI takes fewer by itself where memory is short.",
+        rare(
+            io.Int.Input(
+                "decode_chunk",
+                default=POSITIONS,
+                min=1,
+                max=POSITIONS,
+                optional=True,
+                tooltip="learn2refocus: frames decoded at a time. Fewer need less memory, and neighbouring frames "
+                "may differ a little more. ComfyUI takes fewer by itself where memory is short.",
+            )
         ),
-        io.Boolean.Input(
-            "keep_input",
-            default=False,
-            optional=True,
-            tooltip="learn2refocus: put the photo itself in the stack at its own position. Off: all nine "
-            "frames are the model's, as published.",
+        rare(
+            io.Boolean.Input(
+                "keep_input",
+                default=False,
+                optional=True,
+                tooltip="learn2refocus: put the photo itself in the stack at its own position. Off: all nine "
+                "frames are the model's, as published.",
+            )
         ),
-        io.Float.Input(
+        share_input(
             "detail",
-            default=0.0,
-            min=0.0,
-            max=1.0,
+            0.0,
+            "learn2refocus: where a frame is as sharp as the photo, take the photo's fine detail in "
+            "its full resolution. 0: frames as generated, as published. 1: all of it.",
             step=0.05,
             optional=True,
-            tooltip="learn2refocus: where a frame is as sharp as the photo, take the photo's fine detail in "
-            "its full resolution. 0: frames as generated, as published. 1: all of it.",
         ),
-        io.Combo.Input(
-            "clip_range",
-            options=list(CLIP_RANGES),
-            default=RELEASED,
-            optional=True,
-            tooltip="learn2refocus: the range of the picture that CLIP sees. The released code feeds -1..1 "
-            "where training fed 0..1.",
+        rare(
+            io.Combo.Input(
+                "clip_range",
+                options=list(CLIP_RANGES),
+                default=RELEASED,
+                optional=True,
+                tooltip="learn2refocus: the range of the picture that CLIP sees. The released code feeds -1..1 "
+                "where training fed 0..1.",
+            )
         ),
     ]

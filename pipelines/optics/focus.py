@@ -26,6 +26,7 @@ from .depth import (
     FARTHEST,
     METRIC_KINDS,
     NEAREST,
+    check_scene,
     metric_to_relative,
     relative_to_metric,
     resize_depth,
@@ -143,7 +144,7 @@ def focus_lens(
     point: tuple[float, float] = (0.5, 0.5),
     mask: Tensor | None = None,
     metres: float = 2.0,
-    strength: float = 30.0,
+    strength: float = 60.0,
     camera: Camera | None = None,
     near_m: float = 1.0,
     far_m: float = 10.0,
@@ -171,7 +172,11 @@ def focus_lens(
     if camera and kind not in METRIC_KINDS:
         disparity, kind = relative_to_metric(depth, kind, near_m, far_m), "inverse_metres"
     else:
-        disparity = to_disparity(depth, kind)
+        scale = {}
+        if by == "distance" and kind == "inverted":  # what stands at that distance, stands there in the map
+            check_scene(near_m, far_m)
+            scale["near_over_far"] = near_m / far_m
+        disparity = to_disparity(depth, kind, **scale)
     if image is None:
         largest = disparity.amax().clamp(min=1e-6)
         grey = by_pieces(lambda d: d / largest, disparity)

@@ -150,7 +150,7 @@ def test_a_rack_at_rest_is_the_lens():
     one = lens(depth, image=picture, focus_x=0.25, focus_y=0.75)[0]
     moving, info = rack(depth, image=picture, keyframes="0: 0.25, 0.75")
     assert torch.equal(moving.radius, one.radius)
-    assert info == f"frame 0: focus disparity {float(one.focus_disparity):.4g}, strength 30"
+    assert info == f"frame 0: focus disparity {float(one.focus_disparity):.4g}, strength 60"
 
 
 def test_a_rack_makes_one_picture_a_clip():

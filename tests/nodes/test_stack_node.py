@@ -80,12 +80,12 @@ def select(stack, **widgets):
 @pytest.mark.parametrize("position, index", [(0.0, 0), (0.1, 0), (0.15, 1), (0.25, 1), (0.5, 2), (0.8, 3), (1.0, 4)])
 def test_a_frame_is_taken_from_near_to_far(position, index):
     stack = random(5, H, 53, 3)
-    frame, number, used = select(stack, position=position)
+    frame, number, used = select(stack, position=position, blend=True)
     at = position * 4
     low = min(int(at), 3)
     assert torch.allclose(frame[0], (low + 1 - at) * stack[low] + (at - low) * stack[low + 1], atol=1e-6)
     assert (number, used) == (index, pytest.approx(position))
-    frame, number, used = select(stack, position=position, blend=False)
+    frame, number, used = select(stack, position=position)  # as it comes: one frame, untouched
     assert torch.equal(frame[0], stack[number]) and (number, used) == (round(at), round(at) / 4)
 
 
@@ -94,7 +94,7 @@ def test_a_point_selects_the_sharpest_frame():
     stack[3, :20, 60:] = random(20, 30, 3)  # upper right
     stack[1, 20:, :30] = random(20, 30, 3)  # lower left
     for x, y, index in ((0.85, 0.2, 3), (0.15, 0.8, 1)):
-        frame, number, used = select(stack, select_by="point", focus_x=x, focus_y=y, position=0.0)
+        frame, number, used = select(stack, select_by="point", focus_x=x, focus_y=y, position=0.0, blend=True)
         assert number == index and used == pytest.approx(sharpest_position(stack, x, y))
         assert torch.equal(frame, frame_at(stack, used)[0])
 

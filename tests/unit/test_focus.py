@@ -143,16 +143,23 @@ def test_a_distance_is_found_in_a_relative_map(kind, expected):
     assert float(made.defocus.focus_disparity) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("white, metres", [(1.0, 2.0), (0.5, 16.0), (0.25, 23.0)])
+def test_what_stands_at_the_distance_of_an_inverted_map_is_sharp(white, metres):
+    """White is 2 m, black 30 m, and grey even between them."""
+    made = focus_lens(torch.full((1, H, W), white), "inverted", by="distance", metres=metres, near_m=2, far_m=30)
+    assert made.defocus.radius.abs().max() < 1e-5
+
+
 def test_a_distance_in_a_metric_map_needs_no_scene():
     made = focus_lens(ramp(H, W, 1, 9), "metres", by="distance", metres=4.0, near_m=-1, far_m=-2)
     assert float(made.defocus.focus_disparity) == 0.25
-    assert torch.allclose(made.defocus.radius, 0.03 * W * (0.25 - 1 / ramp(H, W, 1, 9)), atol=1e-6)
+    assert torch.allclose(made.defocus.radius, 0.06 * W * (0.25 - 1 / ramp(H, W, 1, 9)), atol=1e-6)
 
 
 def test_the_defaults_are_those_of_the_node():
     d = random(1, H, W)
     expected = focus_lens(
-        d, "disparity", by="point", point=(0.5, 0.5), strength=30, near_factor=1, far_factor=1, in_focus_range=0
+        d, "disparity", by="point", point=(0.5, 0.5), strength=60, near_factor=1, far_factor=1, in_focus_range=0
     )
     made = focus_lens(d)
     assert torch.equal(made.defocus.radius, expected.defocus.radius) and made.defocus.focus_point == (0.5, 0.5)

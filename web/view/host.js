@@ -8,6 +8,7 @@ const NO_ID = "00000000-0000-0000-0000-000000000000"; // of a workflow that was 
 const MARGIN = 10; // that the canvas leaves about a view, in the page's pixels
 const known = new WeakMap();
 const standing = new Map(); // the newest view at each place of a workflow
+const graphHeard = new Set(); // what is told of a change anywhere in the graph
 
 export class HostNode {
   /** The HostNode of a node of the page; one and the same as long as the node lives. */
@@ -18,11 +19,12 @@ export class HostNode {
 
   constructor(node) {
     this.node = node;
-    this.heard = { change: [], result: [], removed: [] };
+    this.heard = { change: [], result: [], removed: [], configured: [] };
     this.pending = false;
     this.editing = 0;
     for (const name of ["onConnectionsChange", "onConfigure"]) chain(node, name, () => this.changed());
     chain(node, "onConfigure", () => this.lookForResult());
+    chain(node, "onConfigure", () => this.tell("configured"));
     chain(node, "onExecuted", (message) => this.take(message, true));
     chain(node, "onRemoved", () => {
       while (this.editing) this.endEdit();
@@ -33,6 +35,15 @@ export class HostNode {
 
   get type() {
     return this.node.comfyClass ?? this.node.type;
+  }
+
+  /** Whether it is a node of this pack. */
+  get isOurs() {
+    return isOurs(this.node);
+  }
+
+  has(name) {
+    return Boolean(this.widget(name));
   }
 
   /** Names of the node's widgets. */
@@ -114,6 +125,17 @@ export class HostNode {
     if (this.result) fn(this.result);
   }
 
+  /** fn() after values and size were written from a file, the clipboard or undo. */
+  onConfigured(fn) {
+    this.heard.configured.push(fn);
+  }
+
+  /** fn() after the page has noted a change anywhere in the graph, of a link or a mode far away too. */
+  onGraphChange(fn) {
+    graphHeard.add(fn);
+    this.onRemoved(() => graphHeard.delete(fn));
+  }
+
   onRemoved(fn) {
     this.heard.removed.push(fn);
   }
@@ -147,6 +169,16 @@ export class HostNode {
     let source = this.node.getInputNode?.(at) ?? null;
     for (let steps = 0; source && source.type === "Reroute" && steps < 100; steps++) source = source.getInputNode?.(0) ?? null;
     return source && !ASLEEP.has(source.mode) ? HostNode.of(source) : null;
+  }
+
+  /** The node that feeds an input; null where nothing will when the graph runs, undefined where that cannot be told. */
+  source(input) {
+    if (!this.isLinked(input)) return null;
+    const source = this.before(input);
+    if (source) return source;
+    const at = this.node.inputs.findIndex((i) => i.name === input || i.widget?.name === input);
+    const node = this.node.getInputNode?.(at);
+    return node && (node.mode === 2 || (node.type === "Reroute" && node.inputs?.[0]?.link == null)) ? null : undefined;
   }
 
   /** Name of the output of the node before that feeds an input; null if there is none. */
@@ -333,16 +365,22 @@ function forget(node) {
   if (name) sessionStorage.removeItem(name);
 }
 
+function isOurs(node) {
+  return node.constructor.nodeData?.category?.split("/")[0] === "Rackfocus";
+}
+
 /** Register the pack's one extension. views: {node type: view(hostNode)}; each(hostNode): for all of the pack's nodes. */
 export function register(views, each) {
-  const ours = (node) => node.constructor.nodeData?.category?.split("/")[0] === "Rackfocus";
+  api.addEventListener("graphChanged", () => {
+    for (const fn of [...graphHeard]) fn();
+  });
   app.registerExtension({
     name: "Rackfocus.views",
     nodeCreated(node) {
-      if (!ours(node)) return;
+      if (!isOurs(node)) return;
       const host = HostNode.of(node);
+      each(host); // before the view, which stands last
       views[host.type]?.(host);
-      each(host);
     },
     onNodeOutputsUpdated(outputs) {
       for (const [at, output] of Object.entries(outputs ?? {})) {

@@ -14,7 +14,7 @@ export function conversion(kind, settings) {
   const { scene_near: near, scene_far: far } = settings;
   const camera = settings.lens === "camera";
   if (kind === "inverted") {
-    const ratio = camera ? near / far : INVERTED_NEAR_OVER_FAR;
+    const ratio = camera || settings.focus_by === "distance" ? near / far : INVERTED_NEAR_OVER_FAR;
     return { inverted: true, ratio, top: camera ? 1 / far : ratio };
   }
   if (kind === "disparity" && camera) return { inverted: false, scale: 1 / near - 1 / far, offset: 1 / far };
