@@ -289,7 +289,8 @@ class Page:
         self.page.wait_for_function("([line, text]) => !line.textContent.includes(text)", arg=[line, text])
 
     def undo(self):
-        """Ctrl+Z, as long as no text is being typed."""
+        """Ctrl+Z, as long as no text is being typed; the page hears none while it is still at the last one."""
+        self.page.wait_for_function(js.AT_REST)
         self.page.keyboard.press("Control+z")
 
     def keep(self, path):

@@ -33,6 +33,8 @@ SETTLED = """() => app.graph.nodes.some(n => {
   return !box || Math.abs(box.width / app.canvas.ds.scale - n.size[0]) < 2;
 })"""
 
+# Whether the page is done with the last undo.
+AT_REST = "() => !app.extensionManager.workflow.activeWorkflow?.changeTracker?._restoringState"
 # A workflow in the form that people save, or a prompt in the API's form.
 LOAD = """async ([graph, isPrompt]) => {
   if (isPrompt) await app.loadApiJson(graph, 'test.json'); else await app.loadGraphData(graph, true, true);

@@ -233,7 +233,7 @@ export class HostNode {
     });
     widget.serialize = false;
     watched.add(widget);
-    chain(this.node, "onConfigure", () => this.takePlace(element));
+    for (const name of ["onAdded", "onConfigure"]) chain(this.node, name, () => this.takePlace(element));
     const least = this.node.computeSize?.();
     if (least && this.node.setSize)
       this.node.setSize([Math.max(this.node.size[0], least[0]), Math.max(this.node.size[1], least[1])]);

@@ -87,7 +87,8 @@ function read(text, start, end) {
   }
   if (match[6] !== undefined) {
     mark.strength = Number(match[7]);
-    if (!(mark.strength >= 0 && mark.strength <= MOST_STRENGTH)) return { why: "strength must be 0 or more, up to 1e+06" };
+    const fits = mark.strength >= 0 && mark.strength <= MOST_STRENGTH;
+    if (!fits) return { why: "strength must be 0 or more, up to 1e+06" };
   }
   return mark;
 }
@@ -105,7 +106,7 @@ const markAt = (text, frame) => parse(text).marks.find((mark) => mark.frame === 
 const replaced = (text, start, end, by) => text.slice(0, start) + by + text.slice(end);
 const inside = (v) => Math.min(1, Math.max(0, v));
 
-/** The text with focus on a point of the picture at a frame: that frame's keyframe moves there, or a new one is made. */
+/** The text with focus on a point of the picture at a frame: its keyframe moves there, or a new one is made. */
 export function setPoint(text, frame, x, y, within = 0) {
   const mark = markAt(text, frame);
   const [a, b] = [x, y].map((v) => written(inside(v), within));
@@ -134,7 +135,8 @@ function add(text, frame, [x, y]) {
   }
   if (marks.filter((mark) => mark.line === by.line).length > 1) {
     const semicolon = /;[ \t]*/.exec(text.slice(lines[by.line - 1].start, lines[by.line - 1].end))[0];
-    return before ? replaced(text, by.end, by.end, semicolon + made) : replaced(text, by.start, by.start, made + semicolon);
+    if (before) return replaced(text, by.end, by.end, semicolon + made);
+    return replaced(text, by.start, by.start, made + semicolon);
   }
   const line = lines[by.line - 1];
   const indent = /^[ \t]*/.exec(text.slice(line.start, line.end))[0];
@@ -145,7 +147,7 @@ function add(text, frame, [x, y]) {
 
 const trimmedLine = (text, line) => line.start < trimmed(text, line.start, line.end)[1];
 
-/** The text with a keyframe at another frame; as it was where there is no such keyframe, or one at that frame already. */
+/** The text with a keyframe at another frame; as it was where none is to be moved, or one stands there already. */
 export function retime(text, from, to) {
   const mark = markAt(text, from);
   if (!mark || markAt(text, to) || !(to >= 0)) return text;

@@ -27,8 +27,8 @@ export class SceneView {
   /** Into the node, `height` tall at least, once its buttons are there. */
   open(height) {
     this.frame.addSpace();
-    this.frame.addButton("run", "Run this", "Run this node and what it needs: its picture and depth are shown then", () =>
-      this.host.run());
+    const why = "Run this node and what it needs: its picture and depth are shown then";
+    this.frame.addButton("run", "Run this", why, () => this.host.run());
     this.frame.listen(this);
     this.frame.onVisible = (visible) => (visible ? this.fetch() : this.rest());
     this.host.addView(this.frame.element, height);

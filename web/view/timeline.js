@@ -12,12 +12,12 @@ const INK = {
 
 export class Timeline {
   /**
-   * on: {scrub(frame), choose(frame), grab(frame), drag(frame, to), drop(), remove(frame), key(event)}; grab, drag and
-   * drop are a keyframe that is moved in time. drag's `to` may be past the end.
+   * on: {scrub(frame), grab(frame), drag(frame, to), drop(), remove(frame), key(event) -> whether it was used}; grab,
+   * drag and drop are a keyframe that is moved in time. drag's `to` may be past the end.
    */
   constructor(on) {
     this.on = on;
-    this.state = { count: 1, extent: 1, frame: 0, keys: [], chosen: null, focus: [], strength: [], locked: false };
+    this.state = { count: 1, extent: 1, frame: 0, keys: [], focus: [], strength: [], locked: false };
     this.element = document.createElement("canvas");
     this.element.dataset.rackfocus = "timeline";
     this.element.tabIndex = 0;
@@ -26,16 +26,18 @@ export class Timeline {
     this.element.style.cssText = `display: block; width: 100%; height: ${HEIGHT}px; touch-action: none; outline: none;`;
     for (const [name, act] of Object.entries({
       pointerdown: this.#down, pointermove: this.#move, pointerup: this.#up, pointercancel: this.#up,
-      dblclick: this.#double, keydown: (event) => this.on.key(event),
+      dblclick: this.#double, keydown: this.#key,
     })) this.element.addEventListener(name, act.bind(this));
   }
 
   static HEIGHT = HEIGHT;
 
-  /** Shows a state: any of {count, extent, frame, keys, chosen, focus, strength, locked}. */
+  /** Shows a state: any of {count, extent, frame, keys, focus, strength, locked}. */
   show(state) {
     Object.assign(this.state, state);
-    const { frame, count } = this.state;
+    const { frame, count, keys, extent } = this.state;
+    this.element.dataset.keys = keys.map((key) => key.frame).join(" ");
+    this.element.dataset.extent = extent;
     for (const [name, value] of Object.entries({ now: frame, min: 0, max: count - 1, text: `Frame ${frame}` })) {
       this.element.setAttribute(`aria-value${name}`, value);
     }
@@ -86,8 +88,7 @@ export class Timeline {
     this.element.setPointerCapture(event.pointerId);
     const [x, y] = this.#place(event), key = this.keyAt(x, y);
     this.held = { key: key?.frame ?? null, x, moved: false };
-    if (key) this.on.choose(key.frame);
-    else this.on.scrub(Math.min(this.frameAt(x), this.state.extent - 1));
+    this.on.scrub(key?.frame ?? Math.min(this.frameAt(x), this.state.extent - 1));
   }
 
   #move(event) {
@@ -118,6 +119,12 @@ export class Timeline {
     event.preventDefault();
     const key = this.keyAt(...this.#place(event));
     if (key && !this.state.locked) this.on.remove(key.frame);
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.on.key(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
   }
 
   draw() {
@@ -172,7 +179,7 @@ export class Timeline {
   }
 
   #drawMark(pen, key) {
-    const x = this.x(key.frame), y = this.y(key), chosen = key.frame === this.state.chosen;
+    const x = this.x(key.frame), y = this.y(key), chosen = key.frame === this.state.frame;
     pen.save();
     pen.translate(x, y);
     if (key.point) pen.rotate(Math.PI / 4);
