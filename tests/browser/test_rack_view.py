@@ -1,7 +1,5 @@
 """The view of RefocusRack: keyframes made, moved and deleted with the mouse are a person's text; the pull plays."""
 
-import pytest
-
 GRAPH = {
     "1": {"class_type": "RefocusSample", "inputs": {}},
     "2": {
