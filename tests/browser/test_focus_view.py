@@ -75,6 +75,20 @@ def test_a_click_beside_the_picture_sets_nothing(page):
     page.until(lens, **MARK)
 
 
+def test_a_click_where_no_picture_is_shown_sets_nothing(page):
+    flow = lens_flow(page.client, **MARK)
+    flow["links"], flow["nodes"] = [], [node for node in flow["nodes"] if node["type"] == "RefocusLens"]
+    for socket in flow["nodes"][0]["inputs"] + flow["nodes"][0]["outputs"]:
+        socket.update({"link": None} if "link" in socket else {"links": []})
+    page.load(flow)
+    lens = page.node("RefocusLens")
+    page.show(lens, 1.0, "picture")
+    page.shows(lens, "Connect a picture")
+    page.click(page.part(lens, "picture"), 0.25, 0.75)
+    frames(page, 5)
+    page.until(lens, **MARK)
+
+
 def test_undo_brings_it_back_and_redo_forth(page):
     lens = opened(page, focus_by="automatic", **MARK)
     page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
@@ -88,6 +102,7 @@ def test_undo_brings_it_back_and_redo_forth(page):
     page.page.keyboard.press("Control+y")
     page.until(lens, focus_by="point", focus_x=0.25, focus_y=0.75)
     # The view of the node that undo made anew works as the first did.
+    page.shows(lens, READY)
     page.click(page.part(lens, "picture"), 0.75, 0.25, ratio("wide"))
     page.until(lens, focus_x=0.75, focus_y=0.25)
 

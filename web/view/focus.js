@@ -56,6 +56,7 @@ class FocusView extends SceneView {
   // What the hands do
 
   press(point, event) {
+    if (!this.look.scene) return false; // there is nothing yet to point at
     this.moving = true;
     this.host.beginEdit();
     this.blurring = event.shiftKey ? this.host.get(this.blurWidget) : null;
