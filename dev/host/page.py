@@ -52,7 +52,7 @@ class Page:
 
     host: a running Host. vue: the Vue renderer, where the front end has it. size: of the window in pixels.
     browser: of Browser, to share it. touch: fingers, too. script: JavaScript to run before the page's own.
-    without: addresses ("**/name/**") that are not there.
+    without: scripts ("**/name/**") that are empty instead.
     prompts: what the page has queued, in API form. requests: (method, address) of all it asked for.
     console: what its console complained of, and exceptions that nobody caught.
     """
@@ -66,21 +66,19 @@ class Page:
 
     def __enter__(self):
         self.client = self.host.client()
-        self._settings()
         self.browser = self.browser or self.own.__enter__()
         size = {"width": self.size[0], "height": self.size[1]}
         self.context = self.browser.new_context(viewport=size, has_touch=self.touch)
         if self.script:
             self.context.add_init_script(self.script)
         if self.without:
-            self.context.route(self.without, lambda route: route.abort())
+            self.context.route(self.without, lambda route: route.fulfill(body="", content_type="text/javascript"))
         self.page = self.context.new_page()
         self.page.set_default_timeout(TIMEOUT * 1000)
         self.page.on("console", self._keep_complaint)
         self.page.on("pageerror", lambda error: self.console.append(f"{error.message}\n{error.stack}"))
         self.page.on("request", self._keep_request)
-        self.page.goto(self.host.url)
-        self.page.wait_for_function(js.READY)
+        self.start()
         return self
 
     def __exit__(self, *_):
@@ -204,12 +202,16 @@ class Page:
         stores = "[...Object.values(localStorage), ...Object.values(sessionStorage)]"
         self.page.wait_for_function(f"text => {stores}.some(v => String(v).includes(text))", arg=text)
 
+    def start(self):
+        """Load the page."""
+        self._settings()
+        self.page.goto(self.host.url)
+        self.page.wait_for_function(js.READY)
+
     def reload(self):
         """Load the page anew; it brings back the graph that it held."""
-        self._settings()
         count = self.page.evaluate("app.graph.nodes.length")
-        self.page.reload()
-        self.page.wait_for_function(js.READY)
+        self.start()
         self.page.wait_for_function(f"app.graph.nodes.length === {count}")
 
     def nodes(self, kind):

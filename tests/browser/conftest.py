@@ -113,6 +113,8 @@ def canvas_page(request, host, browser):
 
 
 def watched(request, page):
+    """Empty the page for a test; after it, as before it, there is none of our errors in the console."""
+    assert not page.errors()
     page.empty()
     yield page
     errors = page.errors()
