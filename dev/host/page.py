@@ -161,6 +161,21 @@ class Page:
         self.page.wait_for_function(js.SHOWN)
         return run
 
+    def take_from_library(self, name):
+        """Add a node or a blueprint from the node library, as an artist does, into the window's middle; its id."""
+        before = self.page.evaluate("app.graph.nodes.map(n => n.id)")
+        self.page.evaluate("void app.extensionManager.sidebarTab.toggleSidebarTab('node-library')")
+        self.page.locator("input[placeholder*='Search']:visible").first.fill(name)
+        self.page.get_by_text(name, exact=True).first.click()
+        self.page.mouse.move(self.size[0] / 2, self.size[1] / 2, steps=3)
+        self.page.mouse.click(
+            self.size[0] / 2, self.size[1] / 2
+        )  # newer front ends put it down there, older did already
+        added = "before => app.graph.nodes.find(n => !before.includes(n.id))?.id"
+        node = str(self.page.wait_for_function(added, arg=before).json_value())
+        self.page.evaluate("void app.extensionManager.sidebarTab.toggleSidebarTab('node-library')")
+        return node
+
     def add_in_place_of(self, kind):
         """Replace the first node of a type by a fresh one, with its links: its widgets are as the page makes them."""
         self.page.evaluate(js.REPLACE, kind)

@@ -11,6 +11,14 @@ from .texts import ours
 
 FOLDER = Path(ROOT) / "web" / "docs"
 START, END = "<!-- tables: python -m dev.host schema -->", "<!-- end of tables -->"
+WORDS = {
+    "STRING": "text",
+    "FLOAT": "number",
+    "INT": "number",
+    "VAE": "VAE",
+    "CLIP": "CLIP",
+    "CLIP_VISION": "CLIP vision",
+}
 ANY = 2**32  # a limit above it says nothing
 
 
@@ -19,24 +27,35 @@ def page(node: str) -> Path:
 
 
 def tables(info: dict) -> str:
-    """Inputs and outputs of one node, from its entry in /object_info."""
-    lines = ["## Inputs", "", "| input | what it does |", "|---|---|"]
-    lines += [_row(f"**{i.name}**<br>{_values(i)}", _effect(i)) for i in inputs_of(info)]
-    lines += ["", "## Outputs", "", "| output | what it is |", "|---|---|"]
-    for name, kind, tooltip in zip(info["output_name"], info["output"], info["output_tooltips"], strict=True):
-        lines.append(_row(f"**{name}**" + ("" if name == kind else f"<br>{kind}"), tooltip))
-    return "\n".join(lines)
+    """Inputs and outputs of one node, from its entry in /object_info. One column: the page's panel is narrow."""
+    inputs = [
+        _row(f"**{i.name}**: {_values(i)}" + ", advanced" * bool(i.options.get("advanced")), _effect(i))
+        for i in inputs_of(info)
+    ]
+    outputs = zip(info["output_name"], info["output"], info["output_tooltips"], strict=True)
+    given = [
+        _row(f"**{name}**" if name == kind else f"**{name}**: {_kind(kind)}", about) for name, kind, about in outputs
+    ]
+    return "\n".join(
+        ["## Inputs", "", "| name: default (or) |", "|---|", *inputs, ""]
+        + ["## Outputs", "", "| name: type |", "|---|", *given]
+    )
 
 
-def _row(*cells) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", "<br>") for cell in cells) + " |"
+def _row(*lines) -> str:
+    return "| " + "<br>".join(lines).replace("|", "\\|").replace("\n", "<br>") + " |"
+
+
+def _kind(kind: str) -> str:
+    """A type in words: IMAGE,MASK is image or mask."""
+    return " or ".join(WORDS.get(name, name.lower().replace("_", " ")) for name in kind.split(",") if name != "COMBO")
 
 
 def _values(i) -> str:
     """The default, and what else it may be; for a socket its type."""
     o = i.options
     if not i.is_widget:
-        return i.type.replace(",", " or ") + ("" if i.required else ", optional")
+        return _kind(i.type) + ("" if i.required else ", optional")
     if i.type == "COMBO":
         choices = [str(choice) for choice in o["options"]]
         others = ", ".join(choice for choice in choices if choice != str(i.default))
@@ -51,7 +70,30 @@ def _values(i) -> str:
 
 
 def _effect(i) -> str:
-    return i.options["tooltip"]
+    """Its tooltip; below it where it acts, if that is not everywhere (`acts` of nodes/host.py)."""
+    rows = i.options.get("rackfocus", {}).get("acts", [{}])
+    told = [" and ".join(_condition(*c) for c in row.items() if not _is_told(i, *c)) for row in rows]
+    tooltip = i.options["tooltip"]
+    return tooltip if "" in told else f"{tooltip}<br>*Acts where {'; or '.join(told)}.*"
+
+
+def _is_told(i, name, condition) -> bool:
+    """Whether the tooltip begins with the engine that it is for."""
+    return name.split(".")[-1] == "engine" and [i.options["tooltip"].split(":")[0]] == condition
+
+
+def _condition(name: str, condition) -> str:
+    """One condition in words."""
+    owner, _, widget = name.rpartition(".")
+    name = f"{widget} of {owner}" if owner else name
+    if isinstance(condition, dict) and "match" in condition:
+        return f"{name} asks for it"
+    denied = isinstance(condition, dict)
+    values = condition["not"] if denied else condition
+    said = [f"{name} is {'not ' * denied}{' or '.join(str(v) for v in values if v is not None)}"] * (values != [None])
+    if None in values:
+        said.append(f"{owner or name} is {'' if denied else 'not '}connected")
+    return (" and " if denied else " or ").join(said)
 
 
 def filled(text: str, info: dict) -> str:

@@ -7,16 +7,15 @@ import argparse
 import io
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw
 
 from ..host.server import Host
 from ..host.tables import FOLDER
 from ..workflows.build import Flow
 from ..workflows.convert import to_prompt
-from .docs import row
 
 LARGEST = 60_000  # bytes: help is opened while one works
-WIDTH = 900
+WIDTH, TEXT = 720, 30  # the page's panel is some 300 pixels wide, and captions must be read there
 POINTS = {"the pawn": (0.163, 0.87), "the king": (0.615, 0.67), "the books": (0.5, 0.18)}
 KING = dict(zip(("focus_x", "focus_y"), POINTS["the king"], strict=True))
 LIGHTS = (0.36, 0.0, 0.9, 0.36)  # left, top, right, bottom of the sample's lights, in shares of its sides
@@ -60,13 +59,23 @@ def cut(picture, box) -> Image.Image:
 
 
 def sheet(pictures, columns, captions=()) -> Image.Image:
-    """Pictures in rows, WIDTH wide as a whole."""
-    rows = [row(pictures[i : i + columns], WIDTH, captions[i : i + columns]) for i in range(0, len(pictures), columns)]
-    out = Image.new("RGB", (rows[0].width, sum(r.height for r in rows)))
-    top = 0
-    for r in rows:
-        out.paste(r, (0, top))
-        top += r.height
+    """Pictures in rows, WIDTH wide as a whole, each over its caption where a row has any."""
+    wide, captions = WIDTH // columns - 4, [*captions, *[""] * (len(pictures) - len(captions))]
+    rows = []
+    for i in range(0, len(pictures), columns):
+        part, texts = pictures[i : i + columns], captions[i : i + columns]
+        tall = max(round(wide * p.height / p.width) for p in part)
+        strip = Image.new("RGB", (WIDTH, tall + 4 + (TEXT + 14 if any(texts) else 0)), "#181818")
+        pen = ImageDraw.Draw(strip)
+        for k, (picture, text) in enumerate(zip(part, texts, strict=True)):
+            strip.paste(
+                picture.convert("RGB").resize((wide, tall), Image.Resampling.LANCZOS), (k * WIDTH // columns + 2, 0)
+            )
+            pen.text((k * WIDTH // columns + 8, tall), text, fill="white", font_size=TEXT)
+        rows.append(strip)
+    out = Image.new("RGB", (WIDTH, sum(r.height for r in rows)))
+    for i, strip in enumerate(rows):
+        out.paste(strip, (0, sum(r.height for r in rows[:i])))
     return out
 
 
@@ -77,8 +86,9 @@ def sample(scene):
 
 def lens(scene):
     lenses = [scene.lens(focus_x=x, focus_y=y) for x, y in POINTS.values()]
-    made = scene.shown(*(lens["overlay"] for lens in lenses), *(scene.blurred(lens) for lens in lenses))
-    return sheet([p[0] for p in made], 3, [f"focus on {name}" for name in POINTS])
+    pairs = [output for lens in lenses for output in (lens["overlay"], scene.blurred(lens))]
+    names = [text for name in POINTS for text in (f"focus on {name}", "")]
+    return sheet([p[0] for p in scene.shown(*pairs)], 2, names)
 
 
 def factors(scene):
@@ -96,23 +106,25 @@ def rack(scene):
 
 def apertures(scene):
     shapes = {
-        "iris": {}, "blades 6": {"blades": 6}, "squeeze 2": {"squeeze": 2.0}, "ring": {"shape": "ring"},
-        "heart": {"shape": "heart"}, "star": {"shape": "star", "inner": 0.4}, "cats_eye": {"shape": "cats_eye"},
+        "iris": {}, "blades 6": {"blades": 6}, "roundness 0.5": {"blades": 5, "roundness": 0.5},
+        "squeeze 2": {"squeeze": 2.0}, "ring": {"shape": "ring"}, "heart": {"shape": "heart"},
+        "star": {"shape": "star", "inner": 0.4}, "cats_eye": {"shape": "cats_eye"},
     }  # fmt: skip
     masks = [scene.shape(**shape) for shape in shapes.values()]
     wide = scene.lens(75.0)
-    made = scene.shown(*masks, *(scene.blurred(wide, aperture=mask) for mask in masks))
-    openings, pictures = made[: len(masks)], made[len(masks) :]
-    lights = [cut(p[0], (0.34, 0.08, 0.49, 0.305)) for p in pictures]
-    framed = [ImageOps.expand(p[0].convert("RGB"), (20, 50, 20, 0)) for p in openings]
-    return sheet(framed + lights, len(masks), list(shapes))
+    made = [p[0] for p in scene.shown(*masks, *(scene.blurred(wide, aperture=mask) for mask in masks))]
+    openings, lights = made[:8], [cut(p, (0.34, 0.08, 0.49, 0.305)) for p in made[8:]]
+    rows = openings[:4] + lights[:4] + openings[4:] + lights[4:]
+    names = list(shapes)
+    return sheet(rows, 4, ["", "", "", "", *names[:4], "", "", "", "", *names[4:]])
 
 
 def bokeh(scene):
     king = scene.lens()
     hexagon = scene.shape(blades=6, rotation=15.0)
-    made = scene.shown(scene.image, scene.blurred(king), scene.blurred(king, aperture=hexagon))
-    return sheet([p[0] for p in made], 3, ("image", "strength 60", "through six blades"))
+    mild = scene.blurred(scene.lens(30.0))
+    made = scene.shown(scene.image, mild, scene.blurred(king), scene.blurred(king, aperture=hexagon))
+    return sheet([p[0] for p in made], 2, ("image", "strength 30", "strength 60", "through six blades"))
 
 
 def character(scene):
@@ -120,15 +132,16 @@ def character(scene):
     options = ({}, {"highlights": 1.0}, {"cats_eye": 1.0}, {"spherical": 0.8}, {"spherical": -0.8}, {"chromatic": 4.0})
     made = scene.shown(*(scene.blurred(wide, **o) for o in options))
     names = [", ".join(f"{k} {v:g}" for k, v in o.items()) or "highlights 12" for o in options]
-    return sheet([cut(p[0], LIGHTS) for p in made], 3, names)
+    return sheet([cut(p[0], LIGHTS) for p in made], 2, names)
 
 
 def deblurred(scene):
     soft = scene.blurred(scene.lens(5.0, focus_x=0.5, focus_y=0.18), highlights=1.0)
     alone = scene.flow.node("DeblurAiF", image=soft)
     told = scene.flow.node("DeblurAiF", image=soft, defocus=scene.lens(5.0, focus_x=0.5, focus_y=0.18)["defocus"])
-    made = scene.shown(soft, alone["IMAGE"], told["IMAGE"])
-    return sheet([cut(p[0], (0.38, 0.32, 0.68, 0.72)) for p in made], 3, ("soft", "blur estimated", "blur known"))
+    made = scene.shown(scene.image, soft, alone["IMAGE"], told["IMAGE"])
+    names = ("as it was", "out of focus", "blur estimated", "blur known")
+    return sheet([cut(p[0], (0.38, 0.32, 0.68, 0.72)) for p in made], 2, names)
 
 
 def generated(scene):

@@ -36,10 +36,13 @@ HEAD = 50  # of a group: its title
 
 
 class Output:
-    """One output of a node, to be given as the input of another."""
+    """One output of a node, to be given as the input of another.
 
-    def __init__(self, node, slot, kind):
-        self.node, self.slot, self.kind = node, slot, kind
+    value: what a widget holds that it is linked to; None is the widget's default.
+    """
+
+    def __init__(self, node, slot, kind, value=None):
+        self.node, self.slot, self.kind, self.value = node, slot, kind, value
 
 
 class Node:
@@ -218,7 +221,8 @@ class Flow:
         models = model_entries(node.given.values()) if node.offer_models else []
         for entry in stored_order(node.info):
             value = entry if isinstance(entry, str) else node.given.get(entry.name, entry.default)
-            values.append(entry.default if isinstance(value, Output) else value)
+            linked = isinstance(value, Output)
+            values.append(value if not linked else entry.default if value.value is None else value.value)
         outputs = [
             {"name": name, "type": kind, "links": outgoing.get((node.id, slot))}
             for slot, (name, kind) in enumerate(zip(node.info["output_name"], node.info["output"], strict=True))

@@ -1,10 +1,14 @@
-"""Write workflows/*.json, and a thumbnail beside each, by a running host: python -m dev.workflows write."""
+"""Write workflows/*.json with a thumbnail beside each, and subgraphs/*.json, by a running host.
+
+python -m dev.workflows write
+"""
 
 from pathlib import Path
 
 from ..host.paths import ROOT
 from ..host.server import Host
 from . import thumbnails
+from .blueprints import BLUEPRINTS
 from .genfocus import GENFOCUS
 from .learn2refocus import LEARN2REFOCUS
 from .optical import OPTICAL
@@ -16,6 +20,9 @@ WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS}
 
 def main():
     with Host() as host, host.client() as client:
+        for name, make in BLUEPRINTS.items():
+            make(client.object_info()).save()
+            print(f"subgraphs/{name}.json")
         for name, make in WORKFLOWS.items():
             flow = make(client.object_info())
             flow.save(FOLDER / f"{name}.json")

@@ -5,7 +5,7 @@ from copy import deepcopy
 
 import pytest
 
-from rackfocus.dev.host.tables import END, FOLDER, START, filled, page
+from rackfocus.dev.host.tables import END, FOLDER, START, filled, page, tables
 from rackfocus.dev.host.texts import ours
 from rackfocus.dev.pictures.help import LARGEST, PICTURES, file
 
@@ -33,6 +33,29 @@ def test_a_changed_tooltip_or_limit_shows(pages, object_info):
         info = deepcopy(object_info["RefocusLens"])
         info["input"]["required"]["strength"][1].update(change)
         assert filled(pages["RefocusLens"], info) != pages["RefocusLens"]
+
+
+@pytest.mark.parametrize(
+    "rows, told",
+    [
+        ([{"focus_by": ["point", "mask"]}], "focus_by is point or mask"),
+        (
+            [{"lens": {"not": ["artist"]}, "image": [None]}, {"a": [1]}],
+            "lens is not artist and image is not connected; or a is 1",
+        ),
+        ([{"model.engine": ["optical", None]}], "engine of model is optical or model is not connected"),
+        ([{"image": {"not": [None]}}], "image is connected"),
+        ([{"keyframes": {"match": "x"}}], "keyframes asks for it"),
+    ],
+)
+def test_where_an_input_acts_is_told(object_info, rows, told):
+    info = deepcopy(object_info["RefocusLens"])
+    info["input"]["required"]["strength"][1]["rackfocus"] = {"acts": rows}
+    info["input"]["required"]["focal_mm"][1].update(
+        tooltip="genfocus: x", rackfocus={"acts": [{"engine": ["genfocus"]}]}
+    )
+    assert f"<br>*Acts where {told}.* |" in tables(info)
+    assert "genfocus: x |" in tables(info), "told already"
 
 
 def test_a_page_says_what_to_do_and_what_goes_wrong(pages, object_info):
