@@ -12,6 +12,8 @@ ADD = """kind => {
   app.canvas.selectItems ? app.canvas.selectItems([node]) : app.canvas.selectNode(node);
   return String(node.id);
 }"""
+# From the first to the last version that loads a language over what packs had brought in it.
+FORGETFUL = (1, 28), (1, 35)
 HELD = """([heading, picture]) => [...document.querySelectorAll('h2')].some(h => h.textContent === heading) &&
   [...document.images].some(i => i.src.endsWith(picture) && i.naturalWidth > 0)"""
 SLOTS = """id => {
@@ -55,6 +57,8 @@ def page_in(host, browser):
 @pytest.mark.parametrize("language, vue", [("zh", False), ("ja", True)])
 def test_nodes_speak_the_pages_language_and_prompts_do_not(page_in, language, vue):
     page, texts = page_in(language, vue), read(language)
+    if FORGETFUL[0] <= tuple(map(int, page.version().split(".")[:2])) <= FORGETFUL[1]:
+        pytest.skip("This front end forgets what packs bring in another language (ComfyUI_frontend, issue 6748).")
     page.empty()
     for kind in ("RefocusLens", "BokehSynthesize"):
         title, names, outputs = page.page.evaluate(SLOTS, page.page.evaluate(ADD, kind))
