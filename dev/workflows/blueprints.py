@@ -1,7 +1,7 @@
 """subgraphs/*.json: boxes that the page's node library offers, each one node that holds others (a subgraph).
 
-A host from 0.3.67 on lists them, the page loads them as workflows of one node. A box's inputs lead to sockets and to
-widgets alike; an input that leads to a widget shows it on the box (promotes it).
+Newer hosts list them (0.3.75 does, 0.3.64 does not); the page loads them as workflows of one node. A box's inputs lead
+to sockets and to widgets alike; an input that leads to a widget shows it on the box (promotes it).
 """
 
 import json
