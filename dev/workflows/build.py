@@ -21,13 +21,16 @@ from rackfocus.weights.manifest import model_entries
 from ..host.paths import COMFY_VERSION
 from ..host.schema import SCHEMA_VERSION
 from .convert import WorkflowError, compatible
+from .shown import shown_rows
 from .widgets import UPLOADS, inputs_of, stored_order
 
 CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
-# Nodes that show a picture, and the room they leave for it.
+# Nodes that show a picture, and the room they leave for it: (width, height).
 SHOWS_PICTURE = {
-    "SaveImage": 240, "PreviewImage": 200, "MaskPreview": 200, "SaveAnimatedWEBP": 300, "RefocusSample": 230,
-    "RefocusDepth": 150, "ApertureShapeMask": 150,
+    "SaveImage": (240, 240), "PreviewImage": (240, 200), "MaskPreview": (240, 200), "SaveAnimatedWEBP": (240, 300),
+    "RefocusSample": (240, 230), "RefocusDepth": (240, 150), "ApertureShapeMask": (240, 190), "RefocusLens": (340, 290),
+    "RefocusRack": (400, 400), "BokehSynthesize": (280, 250), "DeblurAiF": (260, 250), "FocalStackGenerate": (280, 280),
+    "SelectFocusFrame": (280, 280), "StackFuse": (280, 250),
 }  # fmt: skip
 LINK = re.compile(r"\[(.+?)\]\(.+?\)")
 TITLE = 30  # height of a node's title, which lies above its place
@@ -74,11 +77,12 @@ class Node:
     def _usual_size(self):
         """Enough for the Vue renderer, whose rows are the taller ones, and a picture where one is shown."""
         inputs = inputs_of(self.info)
-        tall = sum(1 for entry in inputs if entry.is_widget and entry.options.get("multiline"))
+        rows = shown_rows(self.info, self.given)
+        tall = sum(1 for entry in inputs if entry.name in rows and entry.options.get("multiline"))
         upload = any(UPLOADS & entry.options.keys() for entry in inputs)
         sockets = max(sum(not entry.is_widget for entry in inputs), len(self.info["output"]))
-        picture = SHOWS_PICTURE.get(self.info["name"], 150 if upload else 0)
-        return [240, 48 + 20 * sockets + 28 * len(stored_order(self.info)) + 90 * tall + picture]
+        width, picture = SHOWS_PICTURE.get(self.info["name"], (240, 150 if upload else 0))
+        return [width, 48 + 20 * sockets + 28 * len(rows) + 90 * tall + picture]
 
 
 class Note:

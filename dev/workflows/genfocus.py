@@ -69,6 +69,7 @@ def refocus(info) -> Flow:
     photo, sample = own_shot(flow)
     sharp = flow.node("DeblurAiF", image=sample["photo"], model=model["model"])
     depth, lens = _lens(flow, sharp["IMAGE"], focus_x=0.615, focus_y=0.67, strength=30.0)
+    lens.size = [320, 560]
     learned = flow.node(
         "BokehSynthesize", "Bokeh by Genfocus", image=sharp["IMAGE"], defocus=lens["defocus"], model=model["model"]
     )
@@ -95,9 +96,9 @@ def refocus(info) -> Flow:
         ("FLUX.1-dev and your photo", [*loaders, photo]),
         ("Start", [model, sample, note]),
         ("Everything in focus, its depth", [80, sharp, depth]),
-        ("Lens", [560, lens]),
-        ("Bokeh, twice", [learned, optical]),
-        ("Results", [one, other, both, pair]),
+        ("Lens", [640, lens]),
+        ("Bokeh, twice", [optical, learned]),
+        ("Results", [other, one, both, pair]),
     )
     return flow
 
@@ -132,9 +133,10 @@ def generate(info) -> Flow:
     sharp = flow.node("DeblurAiF", image=made["IMAGE"], model=model["model"])
     large = flow.node("ImageScaleBy", "Upscale", image=sharp["IMAGE"], upscale_method="lanczos", scale_by=1.5)
     depth, lens = _lens(flow, large["IMAGE"], focus_x=0.5, focus_y=0.55, strength=45.0)
+    lens.size = [320, 560]
     bokeh = flow.node("BokehSynthesize", image=large["IMAGE"], defocus=lens["defocus"], model=model["model"])
-    first = _save(flow, "As generated", made["IMAGE"], "generated", 340, 380)
-    last = _save(flow, "Refocused", bokeh["IMAGE"], "generated_refocused", 400, 440)
+    first = _save(flow, "As generated", made["IMAGE"], "generated", 320, 380)
+    last = _save(flow, "Refocused", bokeh["IMAGE"], "generated_refocused", 380, 440)
     note = flow.note(
         "**Generate, then choose the focus.** FLUX blurs its backgrounds; Deblur takes that away, and the lens puts "
         "blur where you want it. In place of **Upscale**: Load Upscale Model and Upscale Image (using Model). The FLUX "
@@ -144,7 +146,7 @@ def generate(info) -> Flow:
     flow.lay_out(
         ("FLUX.1-dev", [*loaders, note]),
         ("Generate", [model, text, nothing, guidance, empty], [140, sampler, made, first]),
-        ("Sharp and large", [80, sharp, large]),
+        ("Sharp and large", [large, sharp]),
         ("Lens", [140, depth, lens]),
         ("Picture", [bokeh, last]),
     )
@@ -191,7 +193,7 @@ def sampler(info) -> Flow:
         ("FLUX.1-dev and your photo", [*loaders, photo]),
         ("Start", [model, sample, note]),
         ("Conditions", [given]),
-        ("Your own sampler", [150, guider, sigmas, noise, method]),
+        ("Your own sampler", [300, guider, sigmas, noise, method]),
         ("Run", [run, decoded, cut], [save]),
     )
     return flow

@@ -76,15 +76,15 @@ def refocus_photo(info) -> Flow:
         "BokehSynthesize", image=sample["image"], defocus=lens["defocus"], aperture=shape["aperture"], quality="best"
     )
     save = save_picture(flow, "Refocused", bokeh)
-    overlay = preview(flow, "Overlay: green is sharp", lens["overlay"])
     note = flow.note(
-        "**Press Run:** the sample is refocused.\n\n**Focus:** **focus_x** and **focus_y** of the lens, from the left "
-        "and the top, 0 to 1; the overlay shows green what is sharp.\n\n**Blur:** **strength**.\n\n" + about_depth()
+        "**Click** in the picture of the lens on what should be sharp, and **press Run**.\n\n**Blur:** the wheel, or drag "
+        "with Shift, over that picture; or **strength**. **Live** shows it while you drag, **Focus** what is sharp: "
+        "green.\n\n" + about_depth()
     )
     flow.lay_out(
         ("Start", [photo, note], [60, depth], [sample]),
         ("Lens", [60, lens, shape]),
-        ("Picture", [bokeh, overlay], [save]),
+        ("Picture", [bokeh], [save]),
     )
     return flow
 
@@ -104,19 +104,19 @@ def focal_stack(info) -> Flow:
     select = flow.node("SelectFocusFrame", stack=stack["stack"], select_by="position", position=0.35)
     fuse = flow.node("StackFuse", stack=stack["stack"], method="pyramid")
     frames = flow.node("SaveImage", "Stack", images=stack["stack"], filename_prefix="rackfocus/stack")
-    frames.size = [380, 340]
+    frames.size = [320, 300]
     one = save_picture(flow, "Selected", select, 400, 340)
     all_ = save_picture(flow, "Fused", fuse, 400, 340)
     seen = preview(flow, "Depth from focus", fuse["order"])
     note = flow.note(
-        "**Press Run:** one photo becomes nine, focused from near to far.\n\n**position** slides through them, from 0 "
-        "(near) to 1 (far): only the slider runs again. **Stack Fuse** makes the picture sharp everywhere again, and "
-        "says which frame was sharp where.\n\n" + about_depth()
+        "**Press Run:** one photo becomes nine, focused from near to far.\n\nThen drag through them in **Select Focus "
+        "Frame**, or click on what should be sharp: nothing runs until you press Run, and then only that node. **Stack "
+        "Fuse** makes the picture sharp everywhere again, and says which frame was sharp where.\n\n" + about_depth()
     )
     flow.lay_out(
         ("Start", [photo, note], [60, depth], [sample]),
-        ("Focal stack", [stack]),
-        ("One frame, and all of them", [select, fuse, frames], [one, all_, seen]),
+        ("Focal stack", [stack, frames]),
+        ("One frame, and all of them", [select, fuse], [one, all_, seen]),
     )
     return flow
 
@@ -162,7 +162,6 @@ def rack_focus(info) -> Flow:
     rack = flow.node(
         "RefocusRack", depth=sample["depth"], image=sample["image"], depth_kind="auto", keyframes=PULL, strength=50.0
     )
-    rack.size = [340, rack.size[1]]
     bokeh = flow.node("BokehSynthesize", image=sample["image"], defocus=rack["defocus"], quality="fast")
     save = flow.node(
         "SaveAnimatedWEBP",
@@ -173,12 +172,13 @@ def rack_focus(info) -> Flow:
         quality=85,
         filename_prefix="rackfocus/rack_focus",
     )
-    save.size = [440, 500]
+    save.size = [400, 460]
     note = flow.note(
-        "**Press Run:** the focus travels from the pawn to the king to the books, in 16 frames.\n\n**keyframes:** one "
-        "to a line: the frame, then a point of the picture or a distance such as 2.5m; **strength=60** behind it opens "
-        "the aperture on the way. A clip and its depth go in the same way: each point is read in its own "
-        "frame.\n\n" + about_depth()
+        "**Press Run:** the focus travels from the pawn to the king to the books, in 16 frames.\n\n**Play** shows the "
+        "pull in the node. Choose a frame on the timeline, click in the picture: a keyframe. It is written into "
+        "**keyframes**: the frame, then a point or a distance such as 2.5m; **strength=60** behind it opens the "
+        "aperture on the way.\n\nA clip and its depth go in the same way: each point is read in its own frame.\n\n"
+        + about_depth()
     )
     flow.lay_out(("Start", [photo, note], [60, depth], [sample]), ("Focus pull", [60, rack], [bokeh]), ("Film", [save]))
     return flow
@@ -203,8 +203,7 @@ def stack_new_aperture(info) -> Flow:
     bokeh = flow.node(
         "BokehSynthesize", image=fuse["IMAGE"], defocus=lens["defocus"], aperture=shape["aperture"], quality="best"
     )
-    save = save_picture(flow, "New aperture", bokeh)
-    overlay = preview(flow, "Overlay: green is sharp", lens["overlay"])
+    save = save_picture(flow, "New aperture", bokeh, 380)
     note = flow.note(
         "**Press Run:** nine frames are fused, and photographed again through a heart.\n\nThe fused picture is "
         "sharp everywhere, and its order map says how far each thing is: 0 is the nearest frame, so it is inverted to "
@@ -215,7 +214,7 @@ def stack_new_aperture(info) -> Flow:
         ("Start", [own, note], [sample]),
         ("Sharp, and its depth", [fuse, near]),
         ("New lens", [60, lens, shape]),
-        ("Picture", [bokeh, overlay], [save]),
+        ("Picture", [bokeh], [save]),
     )
     return flow
 
