@@ -69,7 +69,7 @@ def refocus(info) -> Flow:
     photo, sample = own_shot(flow)
     sharp = flow.node("DeblurAiF", image=sample["photo"], model=model["model"])
     depth, lens = _lens(flow, sharp["IMAGE"], focus_x=0.615, focus_y=0.67, strength=30.0)
-    lens.size = [320, 560]
+    lens.size = [320, lens.size[1]]
     learned = flow.node(
         "BokehSynthesize", "Bokeh by Genfocus", image=sharp["IMAGE"], defocus=lens["defocus"], model=model["model"]
     )
@@ -96,9 +96,9 @@ def refocus(info) -> Flow:
         ("FLUX.1-dev and your photo", [*loaders, photo]),
         ("Start", [model, sample, note]),
         ("Everything in focus, its depth", [80, sharp, depth]),
-        ("Lens", [640, lens]),
-        ("Bokeh, twice", [optical, learned]),
-        ("Results", [other, one, both, pair]),
+        ("Lens", [540, lens]),
+        ("Bokeh, twice", [learned, optical]),
+        ("Results", [one, other, both, pair]),
     )
     return flow
 
@@ -133,7 +133,7 @@ def generate(info) -> Flow:
     sharp = flow.node("DeblurAiF", image=made["IMAGE"], model=model["model"])
     large = flow.node("ImageScaleBy", "Upscale", image=sharp["IMAGE"], upscale_method="lanczos", scale_by=1.5)
     depth, lens = _lens(flow, large["IMAGE"], focus_x=0.5, focus_y=0.55, strength=45.0)
-    lens.size = [320, 560]
+    lens.size = [320, lens.size[1]]
     bokeh = flow.node("BokehSynthesize", image=large["IMAGE"], defocus=lens["defocus"], model=model["model"])
     first = _save(flow, "As generated", made["IMAGE"], "generated", 320, 380)
     last = _save(flow, "Refocused", bokeh["IMAGE"], "generated_refocused", 380, 440)
@@ -146,7 +146,7 @@ def generate(info) -> Flow:
     flow.lay_out(
         ("FLUX.1-dev", [*loaders, note]),
         ("Generate", [model, text, nothing, guidance, empty], [140, sampler, made, first]),
-        ("Sharp and large", [large, sharp]),
+        ("Sharp and large", [80, large, sharp]),
         ("Lens", [140, depth, lens]),
         ("Picture", [bokeh, last]),
     )

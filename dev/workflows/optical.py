@@ -82,9 +82,7 @@ def refocus_photo(info) -> Flow:
         "green.\n\n" + about_depth()
     )
     flow.lay_out(
-        ("Start", [photo, note], [60, depth], [sample]),
-        ("Lens", [60, lens, shape]),
-        ("Picture", [bokeh], [save]),
+        ("Start", [photo, note], [60, depth], [sample]), ("Lens", [60, lens, shape]), ("Picture", [bokeh], [save])
     )
     return flow
 
