@@ -77,9 +77,9 @@ def refocus_photo(info) -> Flow:
     )
     save = save_picture(flow, "Refocused", bokeh)
     note = flow.note(
-        "**Click** in the picture of the lens on what should be sharp, and **press Run**.\n\n**Blur:** the wheel, or drag "
-        "with Shift, over that picture; or **strength**. **Live** shows it while you drag, **Focus** what is sharp: "
-        "green.\n\n" + about_depth()
+        "**Click** in the picture of the lens on what should be sharp, and **press Run**.\n\n**Blur:** the wheel, or "
+        "drag with Shift, over that picture; or **strength**. **Live** shows it while you drag, **Focus** what is "
+        "sharp: green.\n\n" + about_depth()
     )
     flow.lay_out(
         ("Start", [photo, note], [60, depth], [sample]), ("Lens", [60, lens, shape]), ("Picture", [bokeh], [save])

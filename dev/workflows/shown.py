@@ -28,10 +28,10 @@ def shown_rows(info, given):
         rows = entry.options.get("rackfocus", {}).get("acts", [{}])
         return any(all(_holds(condition, value_of(name)) for name, condition in row.items()) for row in rows)
 
-    rows, folded = [], False
+    rows, folded, last = [], False, ""
     for entry in stored_order(info):
         if isinstance(entry, str):  # a helper, of the input before it
-            if rows and last in rows:
+            if last in rows:
                 rows.append(f"{last} {entry}")
             continue
         last = entry.name
