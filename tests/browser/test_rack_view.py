@@ -57,6 +57,7 @@ class Rack:
 
     def place(self, frame):
         """(x, y), 0..1, of a keyframe's frame on the timeline, below its ruler."""
+        self.wait("element.dataset.extent", "timeline")
         element = self.part("timeline")
         width = element.evaluate("element => element.offsetWidth")
         extent = int(element.get_attribute("data-extent"))
@@ -175,6 +176,7 @@ def test_a_text_over_a_link_is_shown_and_not_changed(page):
 
 def test_play_visits_every_frame_again_and_again_until_it_is_stopped(page):
     rack = Rack(page)
+    rack.part("button-focus").click()
     rack.scrub(0)
     picture = rack.part("picture")
     seen = page.page.evaluate_handle(f"element => {{ const seen = ({FRAMES})(element); return {{ seen }}; }}", picture)

@@ -7,6 +7,7 @@ import {
   EASINGS, MOST_FRAMES, curve, namedStrengths, parse, remove, retime, setPoint, setStrength,
 } from "./keyframes.js";
 import { conversion, focusOf, toDisparity, valueAt } from "./lens.js";
+import { Played } from "./played.js";
 import { SceneView, cross, dragged, shown, stronger, wheeled } from "./scene.js";
 import { Timeline } from "./timeline.js";
 
@@ -31,6 +32,7 @@ class RackView extends SceneView {
     this.now = 0;
     this.clip = null;
     this.playing = 0; // the animation frame that is waited for
+    this.played = new Played();
     this.timeline = new Timeline({
       scrub: (frame) => this.go(frame),
       grab: () => this.begin(),
@@ -130,7 +132,7 @@ class RackView extends SceneView {
   draw(context, area, scale) {
     if (this.clip && this.clip.nearest(this.now) !== this.seenAt) this.look.setScene(this.sceneAt(this.now));
     const { keys, count, extent, focus, strength } = this.pull;
-    this.look.draw(context, area, this.mode, this.look.scene && this.lensAt(this.now), this.moving || this.playing > 0);
+    this.drawPicture(context, area);
     if (this.look.scene) {
       for (const key of keys) if (key.point && key.frame !== this.now) dot(context, area, key, scale);
       const point = this.keyNow?.point;
@@ -143,6 +145,18 @@ class RackView extends SceneView {
     this.drawn = this.now;
     if (this.look.scene) this.frame.canvas.dataset.frame = this.now;
     this.frame.say(this.words());
+  }
+
+  drawPicture(context, area) {
+    const lens = this.look.scene && this.lensAt(this.now), playing = this.playing > 0;
+    const keeps = playing && this.mode === "live" && lens !== null;
+    if (keeps) {
+      this.played.madeOf(this.pull, this.look.aperture, area.width, area.height);
+      if (this.played.draw(context, area, this.now)) return;
+    }
+    this.look.draw(context, area, this.mode, lens, this.moving || playing);
+    if (keeps) this.played.keep(context, area, this.now, this.pull.count);
+    this.frame.canvas.dataset.played = this.played.frames.size;
   }
 
   refresh() {
@@ -205,6 +219,7 @@ class RackView extends SceneView {
     if (!this.playing) return;
     cancelAnimationFrame(this.playing);
     this.playing = 0;
+    this.played.clear();
     this.playButton.textContent = "Play";
     this.refresh();
   }
