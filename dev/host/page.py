@@ -316,5 +316,21 @@ class Page:
         self.screenshot(f"{path}.png")
         path.with_name(path.name + ".txt").write_text("\n\n".join(self.console), encoding="utf-8")
 
-    def screenshot(self, path):
-        self.page.screenshot(path=str(path))
+    def settle(self, frames=30):
+        """Let the page draw so many frames."""
+        self.page.evaluate(js.FRAMES, frames)
+
+    def node_box(self, node, margin=12):
+        """{x, y, width, height} of a node in the window, as far as it can be seen."""
+        left, top, right, bottom = self.page.evaluate(js.NODE_BOX, node)
+        x, y = max(0, left - margin), max(0, top - margin)
+        return {
+            "x": x,
+            "y": y,
+            "width": max(1, min(self.size[0], right + margin) - x),
+            "height": max(1, min(self.size[1], bottom + margin) - y),
+        }
+
+    def screenshot(self, path, clip=None):
+        """Of the window, or a part {x, y, width, height} of it."""
+        self.page.screenshot(path=str(path), clip=clip)

@@ -99,3 +99,13 @@ STILL = """element => new Promise(resolve => {
   };
   look();
 })"""
+# Resolves after so many frames.
+FRAMES = "n => new Promise(done => { const next = () => n-- ? requestAnimationFrame(next) : done(); next(); })"
+# [left, top, right, bottom] of a node, its title included.
+NODE_BOX = """id => {
+  const box = document.querySelector(`[data-node-id="${id}"]`)?.getBoundingClientRect();
+  if (box) return [box.left, box.top, box.right, box.bottom];
+  const node = app.canvas.graph.getNodeById(id), ds = app.canvas.ds, on = app.canvas.canvas.getBoundingClientRect();
+  const at = (x, y) => [on.left + (x + ds.offset[0]) * ds.scale, on.top + (y + ds.offset[1]) * ds.scale];
+  return [...at(node.pos[0], node.pos[1] - 30), ...at(node.pos[0] + node.size[0], node.pos[1] + node.size[1])];
+}"""

@@ -40,13 +40,6 @@ def wait_widget(page, lens, name, how):
     page.page.wait_for_function(f"([id, name]) => {value} {how}", arg=[lens, name])
 
 
-def frames(page, count=30):
-    """Let the page draw so many frames."""
-    page.page.evaluate(
-        "n => new Promise(done => { const next = () => n-- ? requestAnimationFrame(next) : done(); next(); })", count
-    )
-
-
 def draws(page, lens):
     return int(page.part(lens, "picture").get_attribute("data-draws") or 0)
 
@@ -85,7 +78,7 @@ def test_a_click_where_no_picture_is_shown_sets_nothing(page):
     page.show(lens, 1.0, "picture")
     page.shows(lens, "Connect a picture")
     page.click(page.part(lens, "picture"), 0.25, 0.75)
-    frames(page, 5)
+    page.settle(5)
     page.until(lens, **MARK)
 
 
@@ -208,14 +201,14 @@ def test_what_the_page_queues_is_what_a_workflow_file_says_without_it(page, lens
 def test_nothing_is_drawn_when_nothing_changes(page, lens):
     page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
     page.until(lens, focus_x=0.25, focus_y=0.75)
-    frames(page)
+    page.settle()
     before = draws(page, lens)
     page.page.mouse.move(300, 500)
-    frames(page, 60)
+    page.settle(60)
     assert draws(page, lens) == before
     page.assign(lens, focus_x=0.4)
     page.page.wait_for_function("([e, n]) => Number(e.dataset.draws) > n", arg=[page.part(lens, "picture"), before])
-    frames(page)
+    page.settle()
     assert draws(page, lens) <= before + 2
 
 
@@ -223,11 +216,11 @@ def test_nothing_is_drawn_off_the_screen(page, lens):
     view = page.page.evaluate_handle("e => e", page.part(lens, "picture")).as_element()
     count = "e => Number(e.dataset.draws)"
     page.page.evaluate("app.canvas.ds.offset[0] += 9000; app.canvas.setDirty(true, true)")
-    frames(page)
+    page.settle()
     before = view.evaluate(count)
     for x in (0.1, 0.2, 0.3):
         page.assign(lens, focus_x=x)
-        frames(page, 5)
+        page.settle(5)
     assert view.evaluate(count) == before
     page.show(lens, 1.0, "picture")
     page.page.wait_for_function("([e, n]) => Number(e.dataset.draws) > n", arg=[page.part(lens, "picture"), before])
