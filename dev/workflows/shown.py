@@ -25,8 +25,7 @@ def shown_rows(info, given):
         return value.node.given.get(widget, before[widget].default) if widget in before else UNKNOWN
 
     def acts(entry):
-        rows = entry.options.get("rackfocus", {}).get("acts", [{}])
-        return any(all(_holds(condition, value_of(name)) for name, condition in row.items()) for row in rows)
+        return acts_with(entry.options.get("rackfocus", {}).get("acts", [{}]), value_of)
 
     rows, folded, last = [], False, ""
     for entry in stored_order(info):
@@ -42,6 +41,11 @@ def shown_rows(info, given):
             continue
         rows.append(last)
     return rows + ["more"] * folded
+
+
+def acts_with(rows, value_of):
+    """Whether one of the rows of an input holds, with value_of(name) as the values that they ask for."""
+    return any(all(_holds(condition, value_of(name)) for name, condition in row.items()) for row in rows)
 
 
 def _holds(condition, value):

@@ -1,12 +1,12 @@
 """Where an input acts is declared with it (`acts` of nodes/host.py); here it is held to what a run says."""
 
 import json
-import re
 from itertools import product
 
 import pytest
 import torch
 
+from rackfocus.dev.workflows.shown import acts_with
 from rackfocus.nodes.engines import DEFAULT, ENGINES, TASK_OF
 from rackfocus.nodes.host import acts, acts_where
 from rackfocus.nodes.learn2refocus.widgets import AUTOMATIC
@@ -57,17 +57,8 @@ OTHER = {
 }
 
 
-def holds(condition, value) -> bool:
-    """As web/view/shown.js has it; what is not known is not among the values here."""
-    if isinstance(condition, dict) and "match" in condition:
-        return re.search(condition["match"], value, re.MULTILINE) is not None
-    if isinstance(condition, dict):
-        return value not in condition["not"]
-    return value in condition
-
-
 def is_shown(i, values: dict) -> bool:
-    return any(all(holds(c, values.get(name)) for name, c in row.items()) for row in acts_where(i))
+    return acts_with(acts_where(i), values.get)
 
 
 def inputs(node_id: str) -> dict:

@@ -21,7 +21,7 @@ export class Rows {
 
   /** states: Map of widgets to {hidden, rare}; `follow`: the node's height follows. Whether anything changed. */
   set(states, follow) {
-    const before = this.least();
+    const before = Math.max(this.least(), this.needed ?? 0); // it tells less once the rare ones are said to be closed
     let changed = this.setMore([...states.values()].filter(({ hidden, rare }) => rare && !hidden).length);
     for (const [widget, { hidden, rare }] of states) {
       changed = this.mark(widget, hidden, rare && !hidden) || changed;
@@ -33,7 +33,8 @@ export class Rows {
     }
     this.tellVue();
     this.hideElements();
-    if (follow) this.fit(before, this.least());
+    this.needed = this.least();
+    if (follow) this.fit(before, this.needed);
     this.node.setDirtyCanvas?.(true, true);
     return true;
   }
