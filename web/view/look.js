@@ -18,14 +18,46 @@ export async function loadScene(left, url) {
   return { ...left, bitmap, plane };
 }
 
+// One lens in WebGL for all views of the page: browsers keep few contexts, and views are drawn one at a time.
+const shared = {
+  live: null,
+  owner: null, // the Look whose scene it holds
+  why: "", // why nothing can be seen live
+  looks: new Set(),
+
+  start() {
+    const live = new LiveLens(document.createElement("canvas"));
+    this.live = live;
+    this.why = live.why;
+    live.onLost = () => this.become("the browser took WebGL away, the focus overlay is shown");
+    live.onRestored = () => this.become(live.why);
+  },
+
+  become(why) {
+    this.why = why;
+    this.owner = null;
+    for (const look of this.looks) look.onChange();
+  },
+
+  leave(look) {
+    this.looks.delete(look); // the lens stays: undo makes every node anew, and to make it again takes a second
+    if (this.owner === look) this.owner = null;
+  },
+};
+
 export class Look {
   /** onChange(): something that was drawn has changed by itself. */
   constructor(onChange) {
     this.onChange = onChange;
     this.scene = null;
-    this.live = null;
-    this.why = ""; // why nothing can be seen live
+    this.aperture = null;
     this.tinted = null;
+    shared.looks.add(this);
+  }
+
+  /** Why nothing can be seen live; empty where it can, or was not tried yet. */
+  get why() {
+    return shared.why;
   }
 
   /** scene: {bitmap}, and {plane, kind, ...} where the depth is known; null for none. */
@@ -33,7 +65,7 @@ export class Look {
     this.scene?.bitmap?.close?.();
     this.scene = scene;
     this.tinted = null;
-    if (this.live) this.give();
+    if (shared.owner === this) shared.owner = null;
   }
 
   get hasDepth() {
@@ -53,34 +85,22 @@ export class Look {
 
   /** The canvas that holds the picture as the lens sees it; null where the page cannot. */
   through(lens, quick) {
-    if (!this.live && !this.why) this.start();
-    if (!this.live || this.why) return null;
-    return this.live.draw(lens, quick) ? this.live.canvas : null;
-  }
-
-  start() {
-    const live = new LiveLens(document.createElement("canvas"));
-    if (live.why) {
-      this.why = live.why;
-      return;
+    if (!shared.live) shared.start();
+    if (shared.why) return null;
+    const { live } = shared;
+    if (shared.owner !== this) {
+      shared.owner = this;
+      live.setPicture(this.scene.bitmap);
+      live.setPlane(this.scene.plane);
+      live.setAperture(this.aperture);
     }
-    live.onLost = () => { this.why = "the browser took WebGL away: the focus overlay is shown"; this.onChange(); };
-    live.onRestored = () => { this.why = ""; this.give(); this.onChange(); };
-    this.live = live;
-    this.give();
-  }
-
-  give() {
-    if (!this.scene?.plane) return;
-    this.live.setPicture(this.scene.bitmap);
-    this.live.setPlane(this.scene.plane);
-    this.live.setAperture(this.aperture ?? null);
+    return live.draw(lens, quick) ? live.canvas : null;
   }
 
   /** {data, width, height} of the opening as seen from the front; null is a circle. */
   setAperture(aperture) {
     this.aperture = aperture;
-    this.live?.setAperture(aperture);
+    if (shared.owner === this) shared.live.setAperture(aperture);
   }
 
   /** The overlay of a lens, at the size of the plane; kept until another lens is asked for. */
@@ -103,8 +123,8 @@ export class Look {
   }
 
   dispose() {
-    this.live?.dispose();
+    shared.leave(this);
     this.scene?.bitmap?.close?.();
-    this.live = this.scene = null;
+    this.scene = null;
   }
 }
