@@ -19,6 +19,7 @@ WORDS = {
     "CLIP": "CLIP",
     "CLIP_VISION": "CLIP vision",
 }
+HIDDEN = "The node hides what does not act, and folds advanced inputs away."
 ANY = 2**32  # a limit above it says nothing
 
 
@@ -36,8 +37,9 @@ def tables(info: dict) -> str:
     given = [
         _row(f"**{name}**" if name == kind else f"**{name}**: {_kind(kind)}", about) for name, kind, about in outputs
     ]
+    hides = any("rackfocus" in i.options or i.options.get("advanced") for i in inputs_of(info))
     return "\n".join(
-        ["## Inputs", "", "| name: default (or) |", "|---|", *inputs, ""]
+        ["## Inputs", "", *([HIDDEN, ""] if hides else []), "| name: default (or) |", "|---|", *inputs, ""]
         + ["## Outputs", "", "| name: type |", "|---|", *given]
     )
 

@@ -106,7 +106,7 @@ def rack(scene):
 
 def apertures(scene):
     shapes = {
-        "iris": {}, "blades 6": {"blades": 6}, "roundness 0.5": {"blades": 5, "roundness": 0.5},
+        "iris": {}, "blades 6": {"blades": 6}, "rounded": {"blades": 5, "roundness": 0.5},
         "squeeze 2": {"squeeze": 2.0}, "ring": {"shape": "ring"}, "heart": {"shape": "heart"},
         "star": {"shape": "star", "inner": 0.4}, "cats_eye": {"shape": "cats_eye"},
     }  # fmt: skip
@@ -156,7 +156,7 @@ def selected(scene):
     at.append({"select_by": "point", "focus_x": 0.163, "focus_y": 0.87})
     nodes = [scene.flow.node("SelectFocusFrame", stack=scene.stack, **values)["IMAGE"] for values in at]
     made = scene.shown(*nodes)
-    return sheet([p[0] for p in made], 2, ("position 0", "position 0.5", "position 1", "select_by point: the pawn"))
+    return sheet([p[0] for p in made], 2, ("position 0", "position 0.5", "position 1", "sharpest at the pawn"))
 
 
 def fused(scene):
