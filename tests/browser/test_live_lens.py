@@ -191,7 +191,7 @@ def test_a_plane_of_another_size_and_kind(page):
 
 
 def test_a_large_picture_is_seen_smaller_with_the_same_blur(page):
-    image, depth = eight_bits(texture(600, 1200)), ramp(600, 1200)
+    image, depth = eight_bits(texture(480, 960)), ramp(480, 960)
     start(page, image, depth)
     shown = look(page, lens_of(0.5, 40.0))
     assert shown.shape == (1, 384, 768, 3)

@@ -141,7 +141,8 @@ void main() {
 }`;
 
 /** Both surfaces of each pixel: on a depth edge by matting (c = alpha f + (1 - alpha) b, alpha by projection
- * on the line from b to f), elsewhere the picture's own and the background that goes on behind it. Constants as in surfaces.py. */
+ * on the line from b to f), elsewhere the picture's own and the background that goes on behind it. Constants as in
+ * surfaces.py. */
 const surfaces = COMMON + BILINEAR + `
 uniform usampler2D S, E, fill; uniform float apart; out uvec4 o;
 const float EDGE_WEIGHT = 1e-3, MIN_CONTRAST = 0.02 * 0.02, CLEAN = 0.03, THIN = 0.75, LEAST_ALPHA = 1.0 / 32.0;
