@@ -173,6 +173,8 @@ def test_a_text_over_a_link_is_shown_and_not_changed(page):
     page.page.keyboard.press("Delete")
     page.drag(rack.part("timeline"), (rack.place(9), 0.6), (rack.place(5), 0.6))
     rack.marks(0, 9)
+    rack.scrub(9)
+    assert rack.part("button-delete").is_disabled() and "over a link" in rack.part("line").inner_text()
     assert page.values(page.node("PrimitiveStringMultiline"))["value"] == text
 
 

@@ -201,7 +201,6 @@ class RackView extends SceneView {
     if (this.now >= this.pull.count - 1) this.now = 0;
     let last = null;
     const step = (time) => {
-      if (!this.frame.visible) return this.stop();
       last ??= time;
       if (this.drawn === this.now && time - last >= 1000 / SECOND - 4) {
         this.now = (this.now + 1) % this.pull.count;
