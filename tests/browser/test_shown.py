@@ -147,6 +147,7 @@ def test_the_loader_and_the_nodes_behind_it_show_what_the_engine_reads(page, inf
     for engine in info[LOADER]["input"]["required"]["engine"][1]["options"]:
         page.assign(loader, engine=engine)
         look({"engine": engine}, **{"model.engine": engine}, **more)
+    page.page.mouse.click(page.size[0] * 0.6, page.size[1] * 0.9)  # keys go to the canvas from now on
     page.page.evaluate("id => { app.canvas.selectNode(app.graph.getNodeById(id)); }", loader)
     page.page.keyboard.press("Control+b")  # bypassed: what comes cannot be told
     for node, kind in zip(nodes, TASKS, strict=True):
