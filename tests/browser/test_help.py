@@ -12,7 +12,7 @@ ADD = """kind => {
   app.canvas.selectItems ? app.canvas.selectItems([node]) : app.canvas.selectNode(node);
   return String(node.id);
 }"""
-# From the first to the last version that loads a language over what packs had brought in it.
+# Versions that load a language over what packs had brought in it: 1.32 does, 1.27 and 1.48 do not.
 FORGETFUL = (1, 28), (1, 35)
 HELD = """([heading, picture]) => [...document.querySelectorAll('h2')].some(h => h.textContent === heading) &&
   [...document.images].some(i => i.src.endsWith(picture) && i.naturalWidth > 0)"""
