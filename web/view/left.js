@@ -7,7 +7,7 @@ export class LeftView {
     this.host = host;
     this.pictures = null; // what load gave
     this.loaded = null; // what a run left behind that it was loaded from
-    this.key = "null"; // of that
+    this.files = "null"; // the same, as text
     this.frame = new Frame({
       name: "view",
       draw: (context, area, scale) => this.canDraw && this.draw(context, area, scale),
@@ -42,16 +42,16 @@ export class LeftView {
     this.refresh();
     if (!this.frame.visible) return;
     const source = this.source, left = source?.result ?? null, key = JSON.stringify(left);
-    if (key === this.key) return;
-    this.key = key;
+    if (key === this.files) return;
+    this.files = key;
     let pictures = null;
     try {
       if (left) pictures = await this.load(left, (file) => source.url(file));
     } catch {
-      if (key === this.key) source.forgetResult(); // files of a host that was started anew
+      if (key === this.files) source.forgetResult(); // files of a host that was started anew
       return;
     }
-    if (key !== this.key) return close(pictures);
+    if (key !== this.files) return close(pictures);
     this.loaded = left;
     this.replace(pictures);
     this.refresh();
