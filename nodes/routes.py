@@ -40,14 +40,16 @@ def _sample_scene() -> dict:
 async def aperture(request: web.Request) -> web.Response:
     """The opening of ApertureShapeMask as a PNG in grey: ?shape=iris&blades=6..., what is not named has its default.
 
-    One sentence and status 400 for a name, a number or a shape that the node would not take.
+    One sentence and status 400 for a name, a number or a shape that the node would not take; who accepts text, as the
+    page's view does, gets it as an answer, since browsers complain of every 400.
     """
     try:
         widgets = as_typed(ApertureShapeMask, dict(request.query))
         async with _drawing:
             picture = await _elsewhere(_opening, widgets)
     except RefocusError as error:
-        return web.Response(status=400, text=str(error))
+        status = 200 if "text/plain" in request.headers.get("Accept", "") else 400
+        return web.Response(status=status, text=str(error))
     return web.Response(body=picture, content_type="image/png", headers={"Cache-Control": "no-store"})
 
 

@@ -10,9 +10,9 @@ from PIL import Image
 from rackfocus.dev.workflows.build import Flow
 from rackfocus.pipelines.optical import fuse_stack
 from rackfocus.pipelines.optics import SHAPES, aperture_mask
-from rackfocus.tests.browser.graphs import depth, picture
+from rackfocus.tests.browser.graphs import depth
 from rackfocus.tests.browser.seen import drawn, error, run_anew, says, seen
-from rackfocus.tests.pictures import random
+from rackfocus.tests.pictures import texture
 
 W, H = 300, 200
 
@@ -21,7 +21,8 @@ W, H = 300, 200
 def bokeh(page):
     """BokehSynthesize of two pictures after a run: (its node, before, after) of the first."""
     flow = Flow(page.client.object_info())
-    one = flow.node("LoadImage", image=page.client.upload(picture(W, H), "wipe.png"))
+    photo = Image.fromarray((255 * texture(H, W)[0].numpy()).round().astype(np.uint8))
+    one = flow.node("LoadImage", image=page.client.upload(photo, "wipe.png"))
     two = flow.node("ImageBatch", image1=one["IMAGE"], image2=one["IMAGE"])
     far = flow.node("LoadImage", image=page.client.upload(depth(W, H), "wipe_depth.png"))
     lens = flow.node("RefocusLens", image=two["IMAGE"], depth=far["IMAGE"], strength=200.0)
@@ -47,24 +48,28 @@ def test_the_edge_is_dragged_between_before_and_after(page, bokeh):
         drawn(page, node)
         shown, at = seen(page, node, W, H), round(edge * W)
         rows, left, right = slice(0, 70), slice(0, at - 8), slice(at + 8, W)  # above the arrows and the words
-        assert error(shown[rows, left], before[rows, left]) < 0.004 < error(shown[rows, left], after[rows, left])
-        assert error(shown[rows, right], after[rows, right]) < 0.004 < error(shown[rows, right], before[rows, right])
+        assert is_like(shown[rows, left], before[rows, left], after[rows, left])
+        assert is_like(shown[rows, right], after[rows, right], before[rows, right])
     for name, whole, other in (("before", before, after), ("after", after, before)):
         page.part(node, f"button-{name}").click()
         drawn(page, node)
-        shown = seen(page, node, W, H)[:150]
-        assert error(shown, whole[:150]) < 0.004 < error(shown, other[:150])
+        assert is_like(seen(page, node, W, H)[:150], whole[:150], other[:150])
     page.page.mouse.move(*page.point(page.part(node, "picture"), 0.5, 0.5, W / H))
     page.page.mouse.down()  # hold: the other
     drawn(page, node)
-    assert error(seen(page, node, W, H)[:150], before[:150]) < 0.004
+    assert is_like(seen(page, node, W, H)[:150], before[:150], after[:150])
     page.page.mouse.up()
     drawn(page, node)
-    assert error(seen(page, node, W, H)[:150], after[:150]) < 0.004
+    assert is_like(seen(page, node, W, H)[:150], after[:150], before[:150])
+
+
+def is_like(shown, one, other):
+    """Whether it is the one picture, and not the other."""
+    return error(shown, one) < 0.5 * error(shown, other)
 
 
 def test_a_fused_stack_has_three_tabs_and_a_click_tells_the_frame(page):
-    sharp = (random(H, W, 3) * 255).round() / 255
+    sharp = (texture(H, W)[0] * 255).round() / 255
     frames = torch.full((3, H, W, 3), 128 / 255)
     frames[0, :, : W // 3], frames[1, :, W // 3 : 2 * W // 3] = sharp[:, : W // 3], sharp[:, W // 3 : 2 * W // 3]
     frames[2, :, 2 * W // 3 :] = sharp[:, 2 * W // 3 :]
@@ -89,7 +94,7 @@ def test_a_fused_stack_has_three_tabs_and_a_click_tells_the_frame(page):
         page.part(node, f"button-{name}").click()
         drawn(page, node)
         told = {k: error(seen(page, node, W, H), v.expand(H, W, 3)) for k, v in maps.items()}
-        assert told[name] == min(told.values()) and told[name] < 0.05, (name, told)
+        assert told[name] == min(told.values()) and told[name] < 0.75 * sorted(told.values())[1], (name, told)
     for x, frame in ((0.15, 1), (0.5, 2), (0.85, 3)):
         page.click(page.part(node, "picture"), x, 0.5, W / H)
         says(page, node, f"Sharp in frame {frame} of 3")

@@ -64,6 +64,13 @@ def test_anything_else_is_one_sentence(query, said):
     assert said in answer.text and answer.text.endswith(".") and "\n" not in answer.text and len(answer.text) < 400
 
 
+def test_who_accepts_text_is_answered_in_text():
+    """Browsers write every 400 into their console."""
+    request = make_mocked_request("GET", "/rackfocus/aperture?blades=2", headers={"Accept": "image/png, text/plain"})
+    answer = asyncio.run(routes.aperture(request))
+    assert (answer.status, answer.content_type) == (200, "text/plain") and "blades is 2" in answer.text
+
+
 def test_every_widget_of_the_node_may_be_asked_for():
     shown = [i for i in BY_ID["ApertureShapeMask"].GET_SCHEMA().inputs if getattr(i, "default", None) is not None]
     assert {i.id for i in shown} == {"shape", *WIDGETS}

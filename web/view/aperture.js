@@ -3,6 +3,7 @@ import { LeftView } from "./left.js";
 import { loadPicture } from "./pictures.js";
 
 const HEIGHT = 170; // of the view at least, in the page's pixels
+const ACCEPT = { headers: { Accept: "image/png, text/plain" } };
 const WIDGETS = ["shape", "blades", "roundness", "rotation", "squeeze", "inner", "offset"];
 
 /** The widgets of an ApertureShapeMask as a query of /rackfocus/aperture; null where one, or a picture, comes over a link. */
@@ -48,9 +49,11 @@ class ApertureView extends LeftView {
   async ask(query) {
     let bitmap = null, refused = "";
     try {
-      const answer = await this.host.ask(`/rackfocus/aperture?${query}`);
-      if (answer.ok) bitmap = await createImageBitmap(await answer.blob());
-      else refused = answer.status === 400 ? await answer.text() : "The host does not draw it.";
+      const answer = await this.host.ask(`/rackfocus/aperture?${query}`, ACCEPT);
+      const isText = answer.headers.get("Content-Type")?.startsWith("text/plain");
+      if (!answer.ok) refused = "The host does not draw it.";
+      else if (isText) refused = await answer.text(); // one sentence
+      else bitmap = await createImageBitmap(await answer.blob());
     } catch {
       refused = "The host does not answer.";
     }

@@ -215,8 +215,8 @@ export class HostNode {
   }
 
   /** What the host's server answers at an address of the pack's own. */
-  ask(path) {
-    return api.fetchApi(path);
+  ask(path, options) {
+    return api.fetchApi(path, options);
   }
 
   /** Queue this node, and what it needs, alone. */
