@@ -100,7 +100,7 @@ def test_a_blend_is_seen_as_the_node_blends(page):
     page.load(flow(page.client, frames=2))
     run_anew(page)
     node = page.node("SelectFocusFrame")
-    page.assign(node, position=0.4)
+    page.assign(node, position=0.4, blend=True)
     page.show(node, 1.0, "picture")
     says(page, node, "Frame 1 of 2")
     drawn(page, node)
