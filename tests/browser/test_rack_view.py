@@ -38,7 +38,7 @@ class Rack:
     def __init__(self, page, others=None, **inputs):
         page.load({**GRAPH, **(others or {}), "2": {**GRAPH["2"], "inputs": {**GRAPH["2"]["inputs"], **inputs}}})
         # What the page makes of a prompt differs from what it makes of a workflow, and would be a step of its undo.
-        page.load(page.saved())
+        page.page.evaluate("app.loadGraphData(JSON.parse(JSON.stringify(app.graph.serialize())), true, true)")
         self.page, self.node = page, page.node("RefocusRack")
         page.show(self.node, 1.0, "timeline")
         self.wait("element.dataset.frame", "picture")
