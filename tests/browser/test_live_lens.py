@@ -221,6 +221,20 @@ def test_nothing_is_drawn_when_nothing_changes(page):
     assert counts[2] - counts[1] < counts[0] / 2  # what does not depend on the focus is kept
 
 
+def test_a_strength_not_far_off_takes_the_scene_that_is_there_while_the_hand_moves(page):
+    """On a GPU nothing is rough, and the scene is always made."""
+    start(page, *card(0.8, 0.2, 0.5))
+    page.evaluate(
+        """() => { live.software = true; window.made = 0; const make = live._makeScene.bind(live);
+        live._makeScene = (...given) => { window.made++; make(...given); }; }"""
+    )
+    made = []
+    for strength, quick in ((20.0, False), (25.0, True), (31.0, True), (60.0, True), (60.0, False), (61.0, False)):
+        look(page, lens_of(0.5, strength), quick)
+        made.append(page.evaluate("made"))
+    assert made == [1, 1, 1, 2, 2, 3]
+
+
 def test_a_lost_context_comes_back(page):
     start(page, eight_bits(texture(60, 90)), ramp(60, 90))
     lens = lens_of(0.5, 20.0)

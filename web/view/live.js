@@ -84,14 +84,22 @@ export class LiveLens {
     const [low, high] = this.span.map((v) => toDisparity(v, lens.how)), { focus, nearFactor, farFactor } = lens;
     const most = strength * Math.max(nearFactor, farFactor);
     const apart = PARALLAX / Math.max(1e-9, most * (high - low));
-    const scene = JSON.stringify([lens.how, apart]);
-    if (scene !== this.scene) this._makeScene(lens.how, apart);
-    this.scene = scene;
+    if (!this._serves(lens.how, apart, rough)) {
+      this._makeScene(lens.how, apart);
+      this.scene = { how: JSON.stringify(lens.how), apart };
+    }
     const optics = { lens: [focus, strength, nearFactor, farFactor], scene: [low, high, lens.slab] };
     const largest = Math.max(Math.abs(focus - low), Math.abs(focus - high)) * most;
     this._look(optics, largest, rough);
     this.drawn = key;
     return true;
+  }
+
+  /** Whether the scene is that of these; a rough look takes that of a strength not far off. */
+  _serves(how, apart, rough) {
+    if (this.scene?.how !== JSON.stringify(how)) return false;
+    const ratio = this.scene.apart / apart;
+    return rough ? ratio > 0.5 && ratio < 2 : ratio === 1;
   }
 
   /** Give everything back to the browser. */
