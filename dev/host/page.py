@@ -180,10 +180,20 @@ class Page:
         """Replace the first node of a type by a fresh one, with its links: its widgets are as the page makes them."""
         self.page.evaluate(js.REPLACE, kind)
 
-    def sizes(self):
-        """[(type, (width, height) in the file, (width, height) that the renderer needs)] of the nodes."""
+    def too_small(self, workflow, slack=4):
+        """[(type, height in the file, height that the renderer needs)] of nodes of a loaded workflow that must grow.
+
+        Some Vue pages enlarge all that they load, titles of 30 pixels included; that is taken back.
+        """
         self.page.wait_for_function(js.SETTLED)
-        return self.page.evaluate(js.SIZES)
+        nodes = {node["id"]: node for node in workflow["nodes"]}
+        found = []
+        for node, width, needed in self.page.evaluate(js.SIZES):
+            saved = nodes[node]["size"]
+            height = (needed[1] + 30) * saved[0] / width - 30
+            if height > saved[1] + slack:
+                found.append((nodes[node]["type"], saved[1], round(height)))
+        return found
 
     def version(self):
         """The front end's version."""

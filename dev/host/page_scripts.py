@@ -22,10 +22,10 @@ REPLACE = """kind => {
   }));
   graph.remove(old);
 }"""
-# [type, size in the file, size that the renderer needs] of every node, in the page's pixels.
+# [id, width that the page gave it, size that the renderer needs] of every node, in the page's pixels.
 SIZES = """() => app.graph.nodes.map(n => {
   const box = document.querySelector(`[data-node-id="${n.id}"]`)?.getBoundingClientRect(), k = app.canvas.ds.scale;
-  return [n.type, [...n.size], box ? [box.width / k, box.height / k - 30] : [...n.computeSize()]];
+  return [n.id, n.size[0], box ? [box.width / k, box.height / k - 30] : [...n.computeSize()]];
 })"""
 # Whether the page has drawn the nodes at the zoom that the canvas has by now: a width is as in the file.
 SETTLED = """() => app.graph.nodes.some(n => {

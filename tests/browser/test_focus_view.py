@@ -19,6 +19,11 @@ BESIDE = """([from, to]) => {
   for (const name of ['image', 'depth']) load.connect(0, fresh, fresh.inputs.findIndex(i => i.name === name));
 }"""
 
+INTO_A_SUBGRAPH = """id => {
+  const { subgraph } = app.graph.convertToSubgraph(new Set([app.graph.getNodeById(id)]));
+  app.canvas.setGraph(subgraph);
+}"""
+
 
 @pytest.fixture
 def lens(page):
@@ -180,6 +185,22 @@ def test_a_copy_has_its_point_and_a_view_of_its_own(page, lens):
     page.click(page.part(copy, "picture"), 0.75, 0.25, ratio("wide"))
     page.until(copy, focus_x=0.75, focus_y=0.25)
     page.until(lens, focus_x=0.25, focus_y=0.75)
+
+
+def test_it_works_within_a_subgraph(page, lens):
+    page.page.evaluate(INTO_A_SUBGRAPH, lens)
+    lens = page.node("RefocusLens")
+    page.show(lens, 1.0, "picture")
+    page.shows_not(lens, "Run this node to see it")
+    page.assign(lens, **MARK)
+    page.page.mouse.click(*page.point(page.part(lens, "picture"), 0.25, 0.75))
+    page.settle(5)
+    page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("ArrowLeft")
+    inner = page.values(lens)
+    page.page.evaluate("app.canvas.setGraph(app.rootGraph ?? app.graph)")
+    (made,) = [e["inputs"] for e in page.prompt().values() if e["class_type"] == "RefocusLens"]
+    assert {name: made[name] for name in MARK} == {name: inner[name] for name in MARK}
 
 
 def test_what_the_page_queues_is_what_a_workflow_file_says_without_it(page, lens):
