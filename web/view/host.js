@@ -254,7 +254,8 @@ export class HostNode {
   /** The page draws no picture of its own below the view, which shows the same. */
   hidePicture() {
     this.hidesPicture = true;
-    this.node.hideOutputImages = true; // front ends from 1.4x on; older ones draw what they kept of the message
+    this.node.hideOutputImages = true; // Vue from 1.4x on; older ones draw what they kept of the message
+    this.node.onDrawBackground = () => {}; // of this node: what makes its picture on the canvas
   }
 
   take(output, isNew = false) {
