@@ -177,7 +177,7 @@ def test_a_linked_row_is_shown_and_a_picture_takes_the_shapes_place(page, info):
     settle(page, shape, ["rotation", "squeeze"], [])
 
 
-def test_undo_and_the_clipboard_show_what_acts(page, info):
+def test_a_workflow_that_is_loaded_again_shows_what_acts(page, info):
     hides(page)
     (lens,) = add(page, "RefocusLens")
     page.assign(lens, lens="camera")
