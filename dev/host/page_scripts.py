@@ -35,9 +35,11 @@ SETTLED = """() => app.graph.nodes.some(n => {
 
 # Whether the page is done with the last undo.
 AT_REST = "() => !app.extensionManager.workflow.activeWorkflow?.changeTracker?._restoringState"
-# A workflow in the form that people save, or a prompt in the API's form.
+# A workflow in the form that people save, or a prompt in the API's form, whose nodes are set apart.
 LOAD = """async ([graph, isPrompt]) => {
-  if (isPrompt) await app.loadApiJson(graph, 'test.json'); else await app.loadGraphData(graph, true, true);
+  if (!isPrompt) return void await app.loadGraphData(graph, true, true);
+  await app.loadApiJson(graph, 'test.json');
+  app.graph.nodes.forEach((node, i) => { node.pos = [700 * i, 0]; });
 }"""
 # {widget: value} of a node.
 VALUES = """id => {
