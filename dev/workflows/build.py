@@ -97,7 +97,7 @@ class Note:
         letters = (self.width - 24) / 6.4
         shown = LINK.sub(r"\1", self.text).replace("**", "").split("\n\n")
         lines = sum(math.ceil(len(paragraph) / letters) for paragraph in shown)
-        return [self.width, 34 + 16 * lines + 9 * len(shown)]
+        return [self.width, 60 + 16 * lines + 9 * len(shown)]
 
     @size.setter
     def size(self, size):
