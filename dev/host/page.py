@@ -186,13 +186,13 @@ class Page:
         Some Vue pages enlarge all that they load, titles of 30 pixels included; that is taken back.
         """
         self.page.wait_for_function(js.SETTLED)
-        nodes = {node["id"]: node for node in workflow["nodes"]}
+        nodes = {str(node["id"]): node for node in workflow["nodes"]}
         found = []
         for node, width, needed in self.page.evaluate(js.SIZES):
-            saved = nodes[node]["size"]
+            saved = nodes[str(node)]["size"]
             height = (needed[1] + 30) * saved[0] / width - 30
             if height > saved[1] + slack:
-                found.append((nodes[node]["type"], saved[1], round(height)))
+                found.append((nodes[str(node)]["type"], saved[1], round(height)))
         return found
 
     def version(self):
