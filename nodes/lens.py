@@ -36,7 +36,7 @@ from .host import (
     within_limits,
 )
 from .lens_widgets import IN_METRES, RELATIVE, blur_inputs, camera_inputs
-from .views import kept_picture, kept_plane, left_behind, small_plane, view_size
+from .views import kept_picture, kept_plane, kept_shine, left_behind, small_picture, small_plane, view_size
 
 LENSES = ("artist", "camera")
 
@@ -189,20 +189,23 @@ class RefocusLens(io.ComfyNode):
 def scene_left(image, depth, depth_kind: str, mask=None) -> dict:
     """For the page: the first picture and its depth, and the planes of focus_by automatic and mask in the depth's unit.
 
-    {picture, plane: entries of views; kind: of the plane, see plane_of; depth_kind: as the widget; width: of the full
-    picture in pixels; automatic, mask: numbers, mask None where there is none}
+    {picture, plane, shine: entries of views, shine None where no highlight clips; kind: of the plane, see plane_of;
+    depth_kind: as the widget; width: of the full picture in pixels; automatic, mask: numbers, mask None where there is
+    none}
     """
     one = depth[:1] if depth.ndim > 2 else depth
     plane, kind = plane_of(one, resolve_kind(depth, depth_kind))
     size = view_size(*image.shape[1:3])
     small = small_plane(plane[0], size)[None]
+    seen = small_picture(image[0])
     under = None
     if mask is not None:
         white = small_plane((mask[:1] if mask.ndim > 2 else mask[None])[0], size)[None]
         under = float(focus_at_mask(small, white)) if (white > 0.5).any() else None
     return {
-        "picture": kept_picture(image[0]),
+        "picture": kept_picture(seen),
         "plane": kept_plane(small[0]),
+        "shine": kept_shine(seen),
         "kind": kind,
         "depth_kind": depth_kind,
         "width": image.shape[2],

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..pipelines.optical import HIGHLIGHT_GAIN, lost_light
 from ..pipelines.optics import pack_16_bit, resize_depth
 from .abilities import running_server
 
@@ -72,6 +73,17 @@ def kept_plane(plane: Tensor) -> dict[str, Any]:
     """plane [h, w] -> the entry of a 16-bit file of it (see pack_16_bit), with low and high."""
     packed, low, high = pack_16_bit(plane)
     return {**kept_pixels(packed), "low": low, "high": high}
+
+
+def kept_shine(small: Tensor) -> dict[str, Any] | None:
+    """small [h, w, 3], sRGB in 0..1 -> the entry of a PNG of the light that its clipped highlights lost, None if it has
+    none. What is to be added to the picture's, linear: (value / 255)^2 times the entry's `gain`.
+    """
+    small = in_8_bits(small).contiguous() / 255  # as the page sees it
+    lost = lost_light(small)
+    if lost is None:
+        return None
+    return {**kept_pixels(in_8_bits((lost / HIGHLIGHT_GAIN).sqrt())), "gain": HIGHLIGHT_GAIN}
 
 
 def in_8_bits(picture: Tensor) -> Tensor:

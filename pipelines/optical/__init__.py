@@ -1,7 +1,7 @@
 """Engine 1: our own lens. No weights; what works the minute the pack is installed."""
 
 from . import rehearsal
-from .bokeh.highlights import HIGHLIGHT_GAIN
+from .bokeh.highlights import HIGHLIGHT_GAIN, lost_light
 from .bokeh.render import SAMPLES, render_bokeh
 from .deconvolution.deblur import deblur
 from .deconvolution.estimate import estimate_coarse, estimate_defocus
@@ -18,6 +18,7 @@ __all__ = [
     "estimate_coarse",
     "estimate_defocus",
     "fuse_stack",
+    "lost_light",
     "rehearsal",
     "render_bokeh",
     "render_stack",

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,18 +10,27 @@ import torch
 from PIL import Image
 
 from rackfocus.dev.pictures.photo import motorcycle
-from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import defocus_from_disparity, focus_at_point, from_1000, resize_depth, to_disparity
+from rackfocus.pipelines.image.light import decode_srgb
+from rackfocus.pipelines.optical import HIGHLIGHT_GAIN, lost_light, render_bokeh
+from rackfocus.pipelines.optics import (
+    defocus_from_disparity,
+    focus_at_point,
+    from_1000,
+    pack_16_bit,
+    resize_depth,
+    to_disparity,
+)
 from rackfocus.tests.pictures import psnr, ramp, random, texture
 
 POINTS = {"headlight": (0.73, 0.31), "bench": (0.22, 0.24), "door": (0.3, 0.15)}
-START = """async ([picture, plane, aperture]) => {
+START = """async ([picture, plane, aperture, shine]) => {
   const { LiveLens } = await import("http://pack/live.js");
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
   const floats = (p) => p && { data: new Float32Array(bytes(p.data).buffer), width: p.width, height: p.height };
   window.live?.dispose();
   window.live = new LiveLens(document.createElement("canvas"));
-  live.setPicture(await createImageBitmap(new Blob([bytes(picture)]), { colorSpaceConversion: "none" }));
+  const bitmap = (png) => createImageBitmap(new Blob([bytes(png)]), { colorSpaceConversion: "none" });
+  live.setPicture(await bitmap(picture), shine && { bitmap: await bitmap(shine.png), gain: shine.gain });
   live.setPlane(floats(plane));
   live.setAperture(floats(aperture));
   return live.why;
@@ -56,10 +66,20 @@ def eight_bits(image):
     return (image * 255).round() / 255
 
 
-def start(page, image, plane, aperture=None):
+def png(image):
+    """[1, H, W, 3] -> what START takes."""
     buffer = io.BytesIO()
     Image.fromarray((image[0] * 255).round().byte().numpy()).save(buffer, "PNG")
-    given = [text(buffer.getvalue()), floats(plane), None if aperture is None else floats(aperture)]
+    return text(buffer.getvalue())
+
+
+def shine_of(image):
+    """What views.kept_shine leaves of a picture."""
+    return {"png": png((lost_light(image[0])[None] / HIGHLIGHT_GAIN).sqrt()), "gain": HIGHLIGHT_GAIN}
+
+
+def start(page, image, plane, aperture=None, shine=None):
+    given = [png(image), floats(plane), None if aperture is None else floats(aperture), shine]
     assert page.evaluate(START, given) == ""
 
 
@@ -205,6 +225,78 @@ def test_a_huge_blur_ends_in_a_picture(page):
     start(page, image, depth)
     shown = look(page, lens_of(0.5, 5000.0))
     assert float((shown.mean() - image.mean()).abs()) < 0.1
+
+
+@pytest.fixture(scope="module")
+def lights():
+    """512 x 341 pixels of the pack's sample, with fairy lights that clip, and its disparity."""
+    folder = Path(__file__).parents[2] / "samples"
+    with Image.open(folder / "chess.jpg") as photo, Image.open(folder / "chess_depth.png") as plane:
+        image, depth = (torch.from_numpy(np.asarray(file).astype(np.float32))[None] for file in (photo, plane))
+    return image[:, :341, 256:] / 255, depth[:, :341, 256:] / 65535
+
+
+def test_clipped_lights_glow_as_in_a_run(page, lights):
+    """Measured: 16.7 dB without the light that clipping took, 33.3 dB with it."""
+    image, depth = lights
+    focus, blur = float(depth.max()), from_1000(60, 768)
+    truth = render_bokeh(image, defocus_from_disparity(depth, focus, blur), quality="fast")
+    start(page, image, depth)
+    dim = look(page, lens_of(focus, blur))
+    start(page, image, depth, shine=shine_of(image))
+    lit = look(page, lens_of(focus, blur))
+    assert psnr(lit, truth) > max(31, psnr(dim, truth) + 12)
+
+
+def lamp():
+    """A small light far above white, clipped, on dark ground: [1, 81, 121, 3], and the plane it stands in."""
+    image, depth = torch.full((1, 81, 121, 3), 0.1), torch.zeros(1, 81, 121)
+    image[:, 40:42, 60:62] = 1.0
+    depth[:, 0, 0] = 1.0  # so that the plane has a span
+    return eight_bits(image), depth
+
+
+@pytest.mark.parametrize("radius", [14.0, 9.0, -9.0, 6.0])
+def test_a_clipped_lamp_becomes_a_bright_disc(page, radius):
+    """Measured: within 1.5 %, at radius 6 18 % too dark."""
+    image, depth = lamp()
+    y, x = torch.meshgrid(torch.arange(81) - 40.0, torch.arange(121) - 60.0, indexing="ij")
+    disc = torch.hypot(x, y) < 0.7 * abs(radius)
+    bright = {}
+    for name, shine in (("dim", None), ("lit", shine_of(image))):
+        start(page, image, depth, shine=shine)
+        bright[name] = float(decode_srgb(look(page, lens_of(radius / 60, 60.0)))[0][disc].mean())
+    truth = render_bokeh(image, defocus_from_disparity(depth, radius / 60, 60.0), quality="fast")
+    wanted = float(decode_srgb(truth)[0][disc].mean())
+    assert bright["lit"] == pytest.approx(wanted, rel=0.1 if abs(radius) > 8 else 0.25)
+    assert bright["dim"] < wanted / 2
+
+
+def test_a_lamp_in_focus_keeps_its_white(page):
+    image, depth = lamp()
+    start(page, image, depth, shine=shine_of(image))
+    for strength in (0.0, 0.49):
+        assert torch.equal(look(page, lens_of(1.0, strength)), image)
+    truth = render_bokeh(image, defocus_from_disparity(depth, 1.0, 0.8), quality="fast")
+    assert psnr(look(page, lens_of(1.0, 0.8)), truth) > 46  # a fifth of the glow; all of it: 40 dB
+
+
+def test_the_glow_comes_with_what_a_node_left(page):
+    image, depth = lamp()
+    packed, low, high = pack_16_bit(depth[0])
+    plane = {"png": png(packed[None] / 255), "low": low, "high": high}
+    total = """async ([left, lens]) => {
+      const { Look, loadScene } = await import("http://pack/look.js");
+      const look = new Look(() => {});
+      look.setScene(await loadScene(left, ({ png }) => `data:image/png;base64,${png}`));
+      const { width, height } = look.scene.bitmap, context = new OffscreenCanvas(width, height).getContext("2d");
+      look.draw(context, { x: 0, y: 0, width, height }, "live", lens);
+      look.dispose();
+      return context.getImageData(0, 0, width, height).data.reduce((sum, v, i) => (i % 4 < 3 ? sum + v : sum), 0);
+    }"""
+    left = {"picture": {"png": png(image)}, "plane": plane, "shine": None}
+    dim, lit = (page.evaluate(total, [{**left, "shine": s}, lens_of(0.2, 60.0)]) for s in (None, shine_of(image)))
+    assert lit > 1.06 * dim
 
 
 def test_nothing_is_drawn_when_nothing_changes(page):

@@ -72,6 +72,19 @@ def test_a_mask_says_where_it_would_focus(page):
     assert seen["mask"] == pytest.approx(float(focus_at_mask(depth(), corner())), abs=1e-6)
 
 
+def test_the_light_that_clipped_lamps_lost_is_left_beside_the_depth(page):
+    """A lamp of 12 times white in the hue of its rim; nothing elsewhere, and no file where nothing clips."""
+    lamp = torch.full((1, 48, 64, 3), 0.1)
+    lamp[:, 19:23, 29:33] = torch.tensor([0.4, 0.2, 0.1])
+    lamp[:, 20:22, 30:32] = 1.0
+    seen = left(depth=depth(), image=lamp)
+    lost = (pixels(seen["shine"]) / 255) ** 2 * seen["shine"]["gain"]
+    assert lost[20:22, 30:32, 0] == pytest.approx(11.0, rel=0.02)
+    assert (lost[20:22, 30:32, 1] < 4).all() and lost.sum() == lost[20:22, 30:32].sum()
+    assert np.abs(plane_of(seen["plane"]) - depth()[0].numpy()).max() < 1e-4
+    assert left(depth=depth(), image=0.9 * lamp)["shine"] is None
+
+
 def test_a_large_picture_is_left_small_and_its_depth_unmixed(page):
     wide = random(1, 700, 2100, 3)
     two = torch.full((1, 700, 2100), 0.2)
@@ -99,7 +112,7 @@ def test_a_run_that_changes_nothing_writes_nothing(page):
     left(depth=depth(), image=image())
     files = set(os.listdir(folder_paths.get_temp_directory()))
     left(depth=depth(), image=image(), strength=90.0)
-    assert set(os.listdir(folder_paths.get_temp_directory())) == files and len(files) == 2
+    assert set(os.listdir(folder_paths.get_temp_directory())) == files and len(files) == 3
 
 
 def test_outputs_are_those_without_a_page(monkeypatch):
@@ -113,6 +126,7 @@ def test_the_sample_is_there_before_anything_ran():
     seen = json.loads(asyncio.run(routes.sample_scene(None)).text)
     assert (seen["picture"]["width"], seen["picture"]["height"]) == (768, 512)
     assert plane_of(seen["plane"]).max() == pytest.approx(1.0, abs=0.02)
+    assert 0.002 < pixels(seen["shine"]).any(-1).mean() < 0.02  # its fairy lights
 
 
 def test_maps_of_another_size_fit_the_picture(page):

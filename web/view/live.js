@@ -1,9 +1,10 @@
-// The live lens: what render_bokeh(quality="fast") of pipelines/optical would give, by WebGL2. It recovers no clipped
-// highlights (highlights = 1 there).
+// The live lens: what render_bokeh(quality="fast") of pipelines/optical would give, by WebGL2. The light of clipped
+// highlights comes with the picture; without it, highlights = 1.
 //
 // Once per picture, plane and strength (live_scene.js): light and disparity, depth edges, the background that goes on
-// behind them, and so two surfaces for each pixel. At each focus (live_focus.js): blur radii, colours smoothed to the
-// spacing of the lens points, and what each lens point sees: the nearest surface on its ray.
+// behind them, and so two surfaces for each pixel. At each focus (live_focus.js): the light of highlights out of focus,
+// blur radii, colours smoothed to the spacing of the lens points, and what each lens point sees: the nearest surface on
+// its ray.
 //
 // Convention: row 0 is the picture's top; radii are in pixels of the view, positive behind the focal plane.
 import { Pass, Texture, isSoftware, webgl2 } from "./gl.js";
@@ -40,9 +41,13 @@ export class LiveLens {
     return { width: this.canvas.width, height: this.canvas.height };
   }
 
-  /** An ImageBitmap, or whatever else WebGL takes, kept until the next; the view is as large, but MOST at most. */
-  setPicture(picture) {
+  /**
+   * An ImageBitmap, or whatever else WebGL takes, kept until the next; the view is as large, but MOST at most.
+   * shine: {bitmap, gain} of the light that its highlights lost (see kept_shine of nodes/views.py), or none.
+   */
+  setPicture(picture, shine = null) {
     this.picture = picture;
+    this.shine = shine;
     const scale = Math.min(1, MOST / Math.max(picture.width, picture.height));
     this.canvas.width = Math.max(1, Math.round(picture.width * scale));
     this.canvas.height = Math.max(1, Math.round(picture.height * scale));
@@ -107,7 +112,7 @@ export class LiveLens {
     for (const [type, fn] of Object.entries(this.listeners ?? {})) this.canvas.removeEventListener(type, fn);
     for (const texture of this.textures?.values() ?? []) texture.delete();
     this.gl?.getExtension("WEBGL_lose_context")?.loseContext();
-    this.picture = this.plane = null;
+    this.picture = this.shine = this.plane = null;
   }
 
   _start() {
@@ -151,13 +156,14 @@ export class LiveLens {
   _makeScene(how, apart) {
     const { width: w, height: h } = this.size, { gl } = this, size = [w, h];
     const picture = new Texture(gl, "rgba8", this.picture.width, this.picture.height, this.picture);
+    const lost = this.shine?.bitmap, shine = lost && new Texture(gl, "rgba8", lost.width, lost.height, lost);
     const plane = new Texture(gl, "float", this.plane.width, this.plane.height, this.plane.data);
     const inverted = how.inverted ? how.ratio : 0; // n is of the span, whatever the unit of disparity
     const [low, high] = this.span.map((v) => toDisparity(v, inverted ? { ...how, top: inverted } : UNIT));
     const fit = this._make("fit", "fit", w, h, { picture, size });
-    const S = this._make("S", "base", w, h, { picture: fit, plane, size, inverted, low, high, apart });
-    picture.delete();
-    plane.delete();
+    const lit = { shine: shine || fit, shines: Number(Boolean(shine)) };
+    const S = this._make("S", "base", w, h, { picture: fit, plane, size, inverted, low, high, apart, ...lit });
+    for (const texture of [picture, shine, plane]) texture?.delete();
     const E = this._make("E", "edges", w, h, { S, apart });
     const cells = (k) => [Math.ceil(w / 2 ** k), Math.ceil(h / 2 ** k)];
     const H = this._make("H", "halve", ...cells(1), { E });
@@ -173,15 +179,18 @@ export class LiveLens {
   }
 
   _look(optics, largest, rough) {
-    const { width: w, height: h } = this.size, [S, G, T] = ["S", "G", "T"].map((name) => this.textures.get(name));
+    const { width: w, height: h } = this.size, kept = (name) => this.textures.get(name), S = kept("S"), T = kept("T");
     const R = this._make("R", "range", T.width, T.height, { T, tile: TILE, largest, ...optics });
+    const gain = this.shine?.gain ?? 0, shines = Math.sign(gain);
+    const G = gain ? this._make("L", "shine", w, h, { G: kept("G"), S, gain, ...optics }) : kept("G");
     const spacing = Math.sqrt(Math.PI / SETS[0]);
-    const P = this._make("P", "rows", w, h, { G, spacing, ...optics });
-    const M = this._make("M", "columns", w, h, { G, P, spacing, ...optics });
-    const rays = { M, R, tile: TILE, points: this.points }, [many, some, few] = this.counts;
+    const P = this._make("P", "rows", w, h, { G, spacing, shines, ...optics });
+    const M = this._make("M", "columns", w, h, { G, P, spacing, shines, ...optics });
+    const rays = { M, R, tile: TILE, points: this.points, shines }, [many, some, few] = this.counts;
     const skip = rough ? 4 : 2;
     const blurred = { ...rays, tune: STEPS.blurred, count: many, skip };
-    const B = this._make("B", "blurred", Math.ceil(w / 2), Math.ceil(h / 2), blurred);
+    let B = this._make("B", "blurred", Math.ceil(w / 2), Math.ceil(h / 2), blurred);
+    if (gain) B = this._make("C", "even", B.width, B.height, { B });
     const sets = rough ? [many + some, few, many + some, few] : [many, some, many + some, few];
     this.passes.look.draw(null, { ...rays, tune: STEPS.look, S, B, height: h, sets });
   }

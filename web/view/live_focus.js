@@ -2,8 +2,9 @@
 //
 // Convention: radii are signed, in pixels of the view, negative in front of the focal plane.
 // Packed: R = (least and greatest radius that can show in the tile, the same of what is nearly sharp, -, -)
+//         L = G of live_scene.js, with highlights lit
 //         P = (radius and weight, rg, b, -)          M = (radius of the front, its coverage in the last bits; radius
-//         behind; colour of the front; behind)       B = (near rg, near ba, far rg, far ba)
+//         behind, in its last bits k; colour of the front / 2^k; behind)   B = (near rg, near ba, far rg, far ba)
 
 import { COMMON } from "./live_scene.js";
 
@@ -43,8 +44,21 @@ void main() {
   o = uvec4(packHalf2x16(all), packHalf2x16(sharp), 0, 0);
 }`;
 
+/** The front as bright as a highlight was where it is out of focus, as ClippedHighlights.recover of highlights.py. */
+const shine = COMMON + LENS + `
+uniform usampler2D G, S; uniform float gain; out uvec4 o;
+void main() {
+  ivec2 p = ivec2(gl_FragCoord.xy); uvec4 own = texelFetch(S, p, 0); o = texelFetch(G, p, 0);
+  float n = unpackUnorm2x16(o.x).x; bool front = abs(uintBitsToFloat(own.z) - n) < 2e-5;
+  if (own.w == 0u || !front) return;
+  vec3 c = light(o.yzyz) + gain * unpack(own.w) * clamp((abs(radius_of(n)) - 0.5) / 1.5, 0.0, 1.0);
+  o.yz = uvec2(packHalf2x16(c.rg), packHalf2x16(vec2(c.b, unpackHalf2x16(o.z).y)));
+}`;
+
 const SMOOTH = `
-uniform float spacing;
+uniform float spacing, shines;
+// With highlights at least 3 pixels: what is blurred is seen at every other pixel, and would miss small ones.
+float width_of(float r) { return max(abs(r) * spacing, shines > 0.0 && abs(r) > SHARP ? 3.0 : 0.0); }
 // Pixels of about the same blur on the same side of the focal plane.
 bool alike(float r, float there) { float q = there / r; return q > 0.6 && q < 1.7; }
 `;
@@ -54,7 +68,7 @@ const rows = COMMON + LENS + SMOOTH + `
 uniform usampler2D G; out uvec4 o;
 void main() {
   ivec2 p = ivec2(gl_FragCoord.xy); uvec4 own = texelFetch(G, p, 0);
-  float r = radius_of(unpackUnorm2x16(own.x).x), width = abs(r) * spacing; vec4 sum = vec4(light(own.yzyz), 1);
+  float r = radius_of(unpackUnorm2x16(own.x).x), width = width_of(r); vec4 sum = vec4(light(own.yzyz), 1);
   if (width >= 2.0) {
     int k = int(ceil(width * 0.5 - 0.5)), by = (k + 11) / 12; // 25 taps at most
     for (int x = -k; x <= k; x += by) {
@@ -74,7 +88,7 @@ uniform usampler2D G, P; out uvec4 o;
 void main() {
   ivec2 p = ivec2(gl_FragCoord.xy); uvec4 own = texelFetch(G, p, 0);
   vec2 n = unpackUnorm2x16(own.x); vec3 c = light(texelFetch(P, p, 0).yzyz);
-  float r = radius_of(n.x), behind = radius_of(n.y), width = abs(r) * spacing;
+  float r = radius_of(n.x), behind = radius_of(n.y), width = width_of(r);
   if (width >= 2.0) {
     vec4 sum = vec4(0); int k = int(ceil(width * 0.5 - 0.5)), by = (k + 11) / 12; // 25 taps at most
     for (int y = -k; y <= k; y += by) {
@@ -85,7 +99,12 @@ void main() {
     c = sum.rgb / sum.a;
   }
   uint coverage = uint(unpackHalf2x16(own.z).y * 31.0 + 0.5);
-  o = uvec4(floatBitsToUint(r) & ~31u | coverage, floatBitsToUint(behind), pack(c), own.w);
+  uint rear = floatBitsToUint(behind);
+  if (shines > 0.0) {
+    float k = clamp(ceil(log2(max(max(c.r, c.g), c.b))), 0.0, 7.0);
+    rear = rear & ~7u | uint(k); c *= exp2(-k);
+  }
+  o = uvec4(floatBitsToUint(r) & ~31u | coverage, rear, pack(c), own.w);
 }`;
 
 /** Along the ray of a lens point, y = x - s p, from the nearest radius s that can show to the farthest: the first
@@ -94,7 +113,7 @@ void main() {
  * Renderers on the CPU run both sides of an `if`, but leave a loop early: so the loop is short, and what is done with
  * a surface stands behind it. */
 const RAY = (found) => `
-uniform usampler2D M, R; uniform float tile; uniform vec4 points[64]; uniform vec2 tune;
+uniform usampler2D M, R; uniform float tile, shines; uniform vec4 points[64]; uniform vec2 tune;
 vec4 near, far; float met;
 vec2 end;
 void ray(vec2 home, vec4 p, vec2 span) {
@@ -114,7 +133,9 @@ void ray(vec2 home, vec4 p, vec2 span) {
     bool same = abs(uintBitsToFloat(there.x) - r.x) <= 0.75 * step_; // else the ray passes beside this surface
     if (front && same) m = there;
     float w = left * (front && !same ? 0.0 : front ? float(m.x & 31u) / 31.0 : float(behind));
-    vec3 c = unpack(front ? m.z : m.w); float radius = front ? r.x : r.y;
+    vec3 c = unpack(front ? m.z : m.w);
+    if (front) c *= exp2(float(m.y & 7u) * shines);
+    float radius = front ? r.x : r.y;
     ${found}
     left -= w;
     if (left < 0.01 * p.z || s >= span.y) break;
@@ -140,6 +161,19 @@ void main() {
   int start = skip < 3.0 ? (x.x + x.y) / 2 % 2 : x.x / 2 % 2 + x.y % 4;
   for (int i = start; i < int(count); i += int(skip)) ray(vec2(x) + 1.0, points[i], span);
   near /= max(met, 1e-6); far /= max(met, 1e-6);
+  o = uvec4(packHalf2x16(near.rg), packHalf2x16(near.ba), packHalf2x16(far.rg), packHalf2x16(far.ba));
+}`;
+
+/** What is blurred, smoothed by [1 2 1]: so few lens points to a pixel would make a hatching of bright discs. */
+const even = COMMON + `
+uniform usampler2D B; out uvec4 o;
+void main() {
+  vec4 near = vec4(0), far = vec4(0);
+  for (int y = -1; y <= 1; y++) for (int x = -1; x <= 1; x++) {
+    uvec4 b = at(B, ivec2(gl_FragCoord.xy) + ivec2(x, y)); float w = 0.25 / float((1 + x * x) * (1 + y * y));
+    near += w * vec4(unpackHalf2x16(b.x), unpackHalf2x16(b.y));
+    far += w * vec4(unpackHalf2x16(b.z), unpackHalf2x16(b.w));
+  }
   o = uvec4(packHalf2x16(near.rg), packHalf2x16(near.ba), packHalf2x16(far.rg), packHalf2x16(far.ba));
 }`;
 
@@ -179,4 +213,4 @@ void main() {
   o = vec4(encode(before.rgb), 1);
 }`;
 
-export const FOCUS = { range, rows, columns, blurred, look };
+export const FOCUS = { range, shine, rows, columns, blurred, even, look };

@@ -2,7 +2,8 @@
 //
 // Convention: row 0 is the picture's top. n in 0..1 is the disparity between the scene's farthest (0) and nearest (1)
 // place. `apart` is the difference in n at which the images of two surfaces part by a pixel.
-// Packed: S = (rg, b, n, -)   E = (middle or -1)   push = (rg weighted, b and weight, n weighted, -)
+// Packed: S = (rg, b, n, lost light of a highlight / gain)   E = (middle or -1)
+//         push = (rg weighted, b and weight, n weighted, -)
 //         pull = (rg, b and reach, n, -)           G = (n of front and behind, front rg, front b and coverage, behind)
 
 const COMMON = `
@@ -34,7 +35,19 @@ void main() {
 
 /** Light and disparity of each pixel. The plane is only chosen from across depth edges, never averaged. */
 const base = COMMON + `
-uniform sampler2D picture, plane; uniform vec2 size; uniform float inverted, low, high, apart; out uvec4 o;
+uniform sampler2D picture, plane, shine; uniform vec2 size; uniform float inverted, low, high, apart, shines;
+out uvec4 o;
+vec3 lost() { // mean over the pixel
+  vec2 per = vec2(textureSize(shine, 0)) / size, first = floor(gl_FragCoord.xy) * per, last = first + per;
+  vec4 sum = vec4(0);
+  for (int y = int(first.y + 1e-4); float(y) < last.y - 1e-4; y++)
+    for (int x = int(first.x + 1e-4); float(x) < last.x - 1e-4; x++) {
+      vec2 share = min(vec2(x, y) + 1.0, last) - max(vec2(x, y), first);
+      vec3 v = texelFetch(shine, ivec2(x, y), 0).rgb;
+      sum += vec4(v * v, 1) * share.x * share.y;
+    }
+  return sum.rgb / sum.a;
+}
 float n(ivec2 p) {
   float d = texelFetch(plane, clamp(p, ivec2(0), textureSize(plane, 0) - 1), 0).r;
   if (inverted > 0.0) d = inverted / (inverted + (1.0 - clamp(d, 0.0, 1.0)) * (1.0 - inverted));
@@ -50,7 +63,7 @@ void main() {
     if (span < apart) v = mix(mix(q.x, q.y, f.x), mix(q.z, q.w, f.x), f.y);
   }
   vec3 c = decode(texelFetch(picture, ivec2(gl_FragCoord.xy), 0).rgb);
-  o = uvec4(packHalf2x16(c.rg), packHalf2x16(vec2(c.b, 0)), floatBitsToUint(v), 0);
+  o = uvec4(packHalf2x16(c.rg), packHalf2x16(vec2(c.b, 0)), floatBitsToUint(v), shines > 0.0 ? pack(lost()) : 0u);
 }`;
 
 /** Depth edges: the disparity half-way between the two surfaces, or -1. */

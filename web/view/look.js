@@ -14,8 +14,10 @@ const LINES = 8; // pixels of the plane from one line to the next
 
 /** A picture, with its depth plane if that is known; see lens.js for the rest of a scene. */
 export async function loadScene(left, url) {
-  const [bitmap, plane] = await Promise.all([loadPicture(url(left.picture)), loadPlane(url(left.plane), left.plane)]);
-  return { ...left, bitmap, plane };
+  const [bitmap, plane, light] = await Promise.all([
+    loadPicture(url(left.picture)), loadPlane(url(left.plane), left.plane), left.shine && loadPicture(url(left.shine)),
+  ]);
+  return { ...left, bitmap, plane, shine: light && { bitmap: light, gain: left.shine.gain } };
 }
 
 // One lens in WebGL for all views of the page: browsers keep few contexts, and views are drawn one at a time.
@@ -60,9 +62,9 @@ export class Look {
     return shared.why;
   }
 
-  /** scene: {bitmap}, and {plane, kind, ...} where the depth is known; null for none. */
+  /** scene: {bitmap}, and {plane, kind, shine, ...} where the depth is known; null for none. */
   setScene(scene) {
-    this.scene?.bitmap?.close?.();
+    this.release();
     this.scene = scene;
     this.tinted = null;
     if (shared.owner === this) shared.owner = null;
@@ -90,7 +92,7 @@ export class Look {
     const { live } = shared;
     if (shared.owner !== this) {
       shared.owner = this;
-      live.setPicture(this.scene.bitmap);
+      live.setPicture(this.scene.bitmap, this.scene.shine);
       live.setPlane(this.scene.plane);
       live.setAperture(this.aperture);
     }
@@ -124,7 +126,12 @@ export class Look {
 
   dispose() {
     shared.leave(this);
-    this.scene?.bitmap?.close?.();
+    this.release();
     this.scene = null;
+  }
+
+  release() {
+    this.scene?.bitmap?.close?.();
+    this.scene?.shine?.bitmap.close();
   }
 }

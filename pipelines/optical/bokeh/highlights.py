@@ -106,6 +106,18 @@ def find_clipped_highlights(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> Clip
     return ClippedHighlights(label, level)
 
 
+def lost_light(image: Tensor, gain: float = HIGHLIGHT_GAIN) -> Tensor | None:
+    """image [H, W, 3] sRGB -> linear light [H, W, 3] that its highlights lost to clipping, None if none did: what
+    ClippedHighlights.recover adds well out of focus."""
+    found = find_clipped_highlights(image, gain)
+    if found is None:
+        return None
+    at = found.label > 0
+    lost = torch.zeros_like(image)
+    lost[at] = (found.level[found.label[at].long()] - decode_srgb(image[at])).clamp(min=0)
+    return lost if lost.any() else None
+
+
 def _large(clipped: Tensor) -> Tensor:
     """bool [H, W] -> what survives an opening by a square window."""
     k = int(HIGHLIGHT_SIZE * math.hypot(*clipped.shape) / 2) * 2 + 1
