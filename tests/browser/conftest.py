@@ -23,6 +23,8 @@ left_out = []
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     here = [item for item in items if HERE in item.path.parents]
+    # Playwright's loop stays until the end of the session, and no other can run beside it: these tests come last.
+    items.sort(key=lambda item: HERE in item.path.parents)
     if not here or find():
         return
     if os.environ.get("RACKFOCUS_NEEDS_BROWSER", "") not in ("", "0"):
