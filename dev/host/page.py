@@ -148,6 +148,7 @@ class Page:
             before = over.count()
             self.page.keyboard.press("Escape")
             self.page.wait_for_function(f"document.querySelectorAll('.p-dialog-mask').length < {before}")
+        self.page.evaluate("document.querySelectorAll('.p-toast-close-button').forEach(button => button.click())")
 
     def queue(self):
         """Press Run; the id of the prompt."""
@@ -216,7 +217,7 @@ class Page:
 
     def saved(self):
         """The workflow as the page would save it."""
-        return self.page.evaluate("app.graph.serialize()")
+        return json.loads(self.page.evaluate("JSON.stringify(app.graph.serialize())"))  # undefined is left out, not null
 
     def prompt(self):
         """The prompt that the page would queue, in API form."""
