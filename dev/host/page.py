@@ -216,8 +216,8 @@ class Page:
             kept.clear()
 
     def saved(self):
-        """The workflow as the page would save it."""
-        return json.loads(self.page.evaluate("JSON.stringify(app.graph.serialize())"))  # undefined is left out, not null
+        """The workflow as the page would save it: without what is undefined, which Playwright would hand on as null."""
+        return json.loads(self.page.evaluate("JSON.stringify(app.graph.serialize())"))
 
     def prompt(self):
         """The prompt that the page would queue, in API form."""
