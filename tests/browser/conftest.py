@@ -84,9 +84,9 @@ def _serve(route, name):
     return route.fulfill(body="<!doctype html>", content_type="text/html")
 
 
-@pytest.fixture(scope="session", params=["canvas", "vue"])
+@pytest.fixture(scope="module", params=["canvas", "vue"])
 def renderer_page(request, host, browser):
-    """The page in one renderer, kept for all tests in it."""
+    """The page in one renderer, kept for the tests of a file: pages keep tabs and alerts of all that they loaded."""
     with Page(host, vue=request.param == "vue", browser=browser) as page:
         if page.vue and not page.has_vue():
             pytest.skip("This front end has no Vue renderer.")
