@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..pipelines.image.progress import look
 from ..pipelines.optics import plane_of, show_depth
 from .views import kept_picture, kept_plane, small_picture, small_plane, view_size
 
@@ -14,9 +15,9 @@ MOST_SIDE = 512  # pixels of a frame on the sheet
 MOST_PIXELS = 4_000_000  # of the sheet: what a page reads in a blink
 
 
-def frames_shown(count: int) -> list[int]:
-    """All frames of a short clip; MOST_FRAMES of a longer one, spread evenly from the first to the last."""
-    n = min(count, MOST_FRAMES)
+def frames_shown(count: int, most: int = MOST_FRAMES) -> list[int]:
+    """All frames of a short clip; `most` of a longer one, spread evenly from the first to the last."""
+    n = min(count, most)
     return [round(i * (count - 1) / max(n - 1, 1)) for i in range(n)]
 
 
@@ -28,14 +29,16 @@ def cell_size(height: int, width: int, cells: int) -> tuple[int, int]:
 
 def kept_film(picture: Callable[[int], Tensor], cells: int, size: tuple[int, int]) -> dict[str, Any]:
     """picture(i) -> [H, W, 3], i < cells -> the entry of a sheet with cells of `size` (see cell_size)."""
-    sheet = _sheet(lambda i: small_picture(picture(i), max(size)), cells, size)
-    return {**kept_picture(sheet, max(sheet.shape)), "cells": cells, "columns": _columns(cells, size)}
+    columns = _columns(cells, size)
+    sheet = sheet_of(lambda i: small_picture(picture(i), max(size)), cells, columns)
+    return {**kept_picture(sheet, max(sheet.shape)), "cells": cells, "columns": columns}
 
 
 def kept_plane_film(plane: Callable[[int], Tensor], cells: int, size: tuple[int, int]) -> dict[str, Any]:
     """plane(i) -> [h, w], i < cells -> the entry of a sheet of planes; low and high are those of all."""
-    sheet = _sheet(lambda i: small_plane(plane(i), size)[..., None], cells, size)
-    return {**kept_plane(sheet[..., 0]), "cells": cells, "columns": _columns(cells, size)}
+    columns = _columns(cells, size)
+    sheet = sheet_of(lambda i: small_plane(plane(i), size)[..., None], cells, columns)
+    return {**kept_plane(sheet[..., 0]), "cells": cells, "columns": columns}
 
 
 def clip_left(image: Tensor | None, depth: Tensor, kind: str, count: int) -> dict[str, Any]:
@@ -80,15 +83,14 @@ def _columns(cells: int, size: tuple[int, int]) -> int:
     return min(cells, math.ceil(math.sqrt(cells * size[0] / size[1])))
 
 
-def _sheet(cell: Callable[[int], Tensor], cells: int, size: tuple[int, int]) -> Tensor:
-    """cell(i) -> [h, w, C] of `size` -> [rows * h, columns * w, C], row by row; the last cell fills what is left."""
-    h, w = size
-    columns = _columns(cells, size)
+def sheet_of(cell: Callable[[int], Tensor], cells: int, columns: int) -> Tensor:
+    """cell(i) -> [h, w, C], i < cells -> [rows * h, columns * w, C], row by row; the last cell fills what is left."""
     rows = -(-cells // columns)
-    first = cell(0)
-    sheet = first.new_empty(rows * h, columns * w, first.shape[2])
-    one = first
+    one = cell(0)
+    h, w, channels = one.shape
+    sheet = one.new_empty(rows * h, columns * w, channels)
     for i in range(rows * columns):
+        look()
         one = cell(i) if 0 < i < cells else one
         row, column = divmod(i, columns)
         sheet[row * h : (row + 1) * h, column * w : (column + 1) * w] = one

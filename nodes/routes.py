@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from functools import cache
 
 import numpy as np
 from aiohttp import web
@@ -32,7 +31,6 @@ async def sample_scene(request: web.Request) -> web.Response:
     return web.json_response(await _elsewhere(_sample_scene))
 
 
-@cache
 def _sample_scene() -> dict:
     return scene_left(sample()["image"], grey(sample()["depth"]), "auto")
 

@@ -7,16 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import folder_paths
-import torch
 from torch import Tensor
 
-from ..pipelines.image.progress import look
 from ..pipelines.optical.focal_stack import sharpest_map
-from .views import in_8_bits, kept_pixels, small_picture, view_size
+from .films import frames_shown, sheet_of
+from .views import in_8_bits, kept_pixels, kept_plane, small_picture, view_size
 
 LARGEST = 640  # pixels of a frame's longer side
 PIXELS = 12 << 20  # of all frames together: 48 MB once a page has decoded them
-MOST = 100  # frames; of a longer stack every second, third, ... of which the first and the last are two
+MOST = 100  # frames; a longer stack is thinned evenly
 ACROSS = 4096  # pixels of a row of frames
 QUALITY = 92  # of a JPEG
 
@@ -44,31 +43,20 @@ def _forget(key: int) -> Callable[[object], object]:
 
 def _film(stack: Tensor) -> dict[str, Any]:
     n, h, w, _ = stack.shape
-    kept = min(n, MOST)
-    most = max(1, min(LARGEST, int(max(h, w) * math.sqrt(PIXELS / (kept * h * w)))))
+    at = frames_shown(n, MOST)
+    most = max(1, min(LARGEST, int(max(h, w) * math.sqrt(PIXELS / (len(at) * h * w)))))
     height, width = view_size(h, w, most)
-    columns = min(kept, max(1, ACROSS // width))
-    sheet = torch.zeros(-(-kept // columns) * height, columns * width, 3, dtype=torch.uint8)
-    for i in range(kept):
-        look()
-        row, column = divmod(i, columns)
-        frame = in_8_bits(small_picture(stack[round(i * (n - 1) / max(kept - 1, 1))], most))
-        sheet[row * height : (row + 1) * height, column * width : (column + 1) * width] = frame
+    columns = min(len(at), max(1, ACROSS // width))
+    sheet = sheet_of(lambda i: in_8_bits(small_picture(stack[at[i]], most)), len(at), columns)
     return {
         "frames": n,
-        "kept": kept,
+        "kept": len(at),
         "columns": columns,
         "width": width,
         "height": height,
         "sheet": kept_pixels(sheet, QUALITY),
-        "map": {**kept_pixels(_in_16_bits(sharpest_map(stack))), "low": 0.0, "high": 1.0},
+        "map": kept_plane(sharpest_map(stack), (0.0, 1.0)),
     }
-
-
-def _in_16_bits(share: Tensor) -> Tensor:
-    """[h, w] in 0..1 -> uint8 [h, w, 3]: share = (256 red + green) / 65535, to the last cell."""
-    level = (share * 65535).round().to(torch.int32)
-    return torch.stack([level >> 8, level & 255, torch.zeros_like(level)], -1).to(torch.uint8)
 
 
 def _is_there(entry: dict[str, Any]) -> bool:

@@ -69,9 +69,9 @@ def small_plane(plane: Tensor, size: tuple[int, int]) -> Tensor:
     return resize_depth(plane[None].float(), *size)[0].cpu()
 
 
-def kept_plane(plane: Tensor) -> dict[str, Any]:
+def kept_plane(plane: Tensor, limits: tuple[float, float] | None = None) -> dict[str, Any]:
     """plane [h, w] -> the entry of a 16-bit file of it (see pack_16_bit), with low and high."""
-    packed, low, high = pack_16_bit(plane)
+    packed, low, high = pack_16_bit(plane, limits)
     return {**kept_pixels(packed), "low": low, "high": high}
 
 

@@ -43,19 +43,24 @@ def plane_of(depth: Tensor, kind: str) -> tuple[Tensor, str]:
     return to_disparity(depth, "disparity"), kind
 
 
-def pack_16_bit(plane: Tensor) -> tuple[Tensor, float, float]:
+def pack_16_bit(plane: Tensor, limits: tuple[float, float] | None = None) -> tuple[Tensor, float, float]:
     """[H, W] -> (uint8 [H, W, 3], low, high): value = low + (high - low) * (256 red + green) / 65535; blue is 0.
 
-    For pictures of 8 bits a channel, which is what a page can read. A few specks do not cost the others their digits:
-    values that lie farther beyond 99.9 in 100 than those reach count as high.
+    For pictures of 8 bits a channel, which is what a page can read. limits: (low, high) where they are known; else a
+    few specks do not cost the others their digits: values that lie farther beyond 99.9 in 100 than those reach count
+    as high.
     """
     v = plane.float().cpu()
+    low, high = limits or _usual_limits(v)
+    level = ((v - low) / max(high - low, 1e-12)).clamp(0, 1).mul(65535).round().to(torch.int32)
+    return torch.stack([level >> 8, level & 255, torch.zeros_like(level)], -1).to(torch.uint8), low, high
+
+
+def _usual_limits(v: Tensor) -> tuple[float, float]:
     some = v.flatten()[:: max(1, v.numel() // 2**18)].sort().values
     low, high = float(v.min()), float(v.max())
     usual = float(some[int(0.999 * (len(some) - 1))])
-    high = min(high, usual + max(usual - low, 1e-6))
-    level = ((v - low) / max(high - low, 1e-12)).clamp(0, 1).mul(65535).round().to(torch.int32)
-    return torch.stack([level >> 8, level & 255, torch.zeros_like(level)], -1).to(torch.uint8), low, high
+    return low, min(high, usual + max(usual - low, 1e-6))
 
 
 def zones(defocus: DefocusMap) -> tuple[Tensor, Tensor, Tensor]:

@@ -46,11 +46,6 @@ export class HostNode {
     return Boolean(this.widget(name));
   }
 
-  /** Names of the node's widgets. */
-  get names() {
-    return (this.node.widgets ?? []).map((widget) => widget.name);
-  }
-
   widget(name) {
     return this.node.widgets?.find((widget) => widget.name === name);
   }
@@ -181,13 +176,6 @@ export class HostNode {
     return node && (node.mode === 2 || (node.type === "Reroute" && node.inputs?.[0]?.link == null)) ? null : undefined;
   }
 
-  /** Name of the output of the node before that feeds an input; null if there is none. */
-  outputBefore(input) {
-    const at = (this.node.inputs ?? []).findIndex((i) => i.name === input);
-    const link = at < 0 ? null : this.node.getInputLink?.(at);
-    return link ? (this.node.getInputNode?.(at)?.outputs?.[link.origin_slot]?.name ?? null) : null;
-  }
-
   /** The nodes that an output feeds. */
   after(output) {
     const at = (this.node.outputs ?? []).findIndex((o) => o.name === output);
@@ -200,13 +188,13 @@ export class HostNode {
     if (!source) return null;
     if (source.type === "LoadImage") {
       const name = source.get("image");
-      return typeof name === "string" && name ? { url: address(inputFile(name)), source } : null;
+      return typeof name === "string" && name ? { url: address(inputFile(name)) } : null;
     }
     if (source.type !== "RefocusSample") return null;
     const own = source.before("image");
     if (own) return source.pictureBefore("image");
     const answer = await api.fetchApi("/rackfocus/sample");
-    return answer.ok ? { result: await answer.json(), source } : null;
+    return answer.ok ? { result: await answer.json() } : null;
   }
 
   /** Address of a file entry {filename, subfolder, type}. */

@@ -70,10 +70,6 @@ export class Look {
     if (shared.owner === this) shared.owner = null;
   }
 
-  get hasDepth() {
-    return Boolean(this.scene?.plane);
-  }
-
   /** Draw the scene into the area. lens: of lensOf, null where it is not known; quick: while the hand moves. */
   draw(context, area, mode, lens, quick = false) {
     const { scene } = this;

@@ -45,9 +45,13 @@ export class SceneView {
   /** Nobody looks any more. */
   rest() {}
 
-  /** Show what the node's last run left behind. */
+  /** Show what the node's last run left behind; where that is gone, what is at the input. */
   async take(result) {
     this.result = result;
+    if (!result) {
+      this.source = null;
+      return this.fetch();
+    }
     this.source = await this.seen();
     await this.load(result);
   }
