@@ -38,11 +38,18 @@ LATER: tuple[str, ...] = ()
 #   deblur(image, *, strength, defocus, aperture) -> (image, DefocusMap or None: not needed, hence not estimated)
 #   stack(image, *, depth, aperture) -> (stacks, positions, info)
 #   estimate(image) -> DefocusMap, coarse and soon
+#   refocus(image, *, focus, blur, depth, aperture) -> Refocused
+#       focus     (x, y) in 0..1 of the picture
+#       blur      RefocusLens's strength: radius in pixels of a picture 1000 px wide, one unit of disparity from the
+#                 focal plane; 0 = everything in focus
+#       depth     disparity [B, H, W] of the image's size, a map for each, larger is nearer; or None
+#       aperture  [1, S, S] or None; an engine gets one only if it is the default one
 TASKS = {
     "bokeh": "blur a picture",
     "deblur": "sharpen a photo",
     "stack": "make a focal stack",
     "estimate": "estimate the blur of a photo",
+    "refocus": "refocus a photo",
 }
 # The nodes that ask for a task; each has a socket called model.
 TASK_OF = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack"}

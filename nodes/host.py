@@ -42,6 +42,25 @@ class RefocusModel:
     models: Any = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Refocused:
+    """What an engine makes of a photo, see engines.TASKS.
+
+    image      [B, H, W, 3]: the photo refocused, of its own size
+    defocus    the blur that the image has by the lens asked for; None: not known, so it is made from the depth that was
+               given, or else estimated from the image
+    info       one line: which weights, trained by whom, and what could not be done
+    source     the blur that the photo had, where the engine knows it
+    disparity  [B, H, W], larger is nearer: the engine's own, where it found one and none was given
+    """
+
+    image: Tensor
+    defocus: DefocusMap | None
+    info: str
+    source: DefocusMap | None = None
+    disparity: Tensor | None = None
+
+
 def models_of(model, engine: str):
     """The models of a RefocusModel of that engine; RefocusError for anything else."""
     if not isinstance(model, RefocusModel) or model.engine != engine:
