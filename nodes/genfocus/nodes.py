@@ -4,9 +4,10 @@ from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR
 from ...pipelines.image.checks import check_image
+from ..flux.widgets import tiling_input
 from ..host import CATEGORY, DefocusMapType, RefocusModelType, Schema, from_device, models_of, within_limits
 from .prepare import prepare_bokeh, prepare_deblur
-from .widgets import tiling
+from .widgets import ENGINE
 
 TASKS = {"deblur": DEBLUR, "bokeh": BOKEH}
 
@@ -48,7 +49,7 @@ class GenfocusConditioning(io.ComfyNode):
                     step=0.1,
                     tooltip="FLUX guidance. 0: as published, 3.5 to deblur and 1 for bokeh.",
                 ),
-                tiling(),
+                tiling_input(ENGINE),
                 DefocusMapType.Input("defocus", optional=True, tooltip="bokeh: from RefocusLens."),
                 io.Image.Input(
                     "pre_deblurred", optional=True, tooltip="deblur: the photo as something else has sharpened it."

@@ -4,27 +4,20 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import comfy.model_sampling
-import comfy.sample
 import torch
 from torch import Tensor
 
-from ...pipelines.flux.sampling import sigmas, time_shift
-from ...pipelines.flux.tokens import TILE, TOKEN, pad_to_tokens
+from ...pipelines.flux.tokens import TILE, pad_to_tokens
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, NAME, Setup, defocus_image, read_lora, with_aperture
 from ...pipelines.image.checks import RefocusError, check_image, check_plane, match_batch, size_of
 from ...pipelines.optics import DefocusMap, resize_depth
 from ..flux import hook
+from ..flux import run as flux_run
 from ..flux.hook import with_conditions
 from ..flux.lora import architecture_of, lora_patcher
 from ..host import check_socket, heard
-from ..sampling import Report, sample
 
 TEXT_TOKENS = 512  # of T5, as published; ComfyUI's own default is 256
-LATENT = 8  # image pixels
-# Entries of the table of noise levels. The host's schedulers step through it in whole entries, and this number is a
-# multiple of 20, 24, 28, 30, 32 and others, so that their sigmas are exactly the published ones.
-LEVELS = 10080
 
 
 @dataclass(frozen=True)
@@ -146,9 +139,8 @@ def prepare(
     black: whether to encode the black images of image guidance, too.
     """
     conditions = encode_images(models.vae, setup, images, picture)
-    h, w = (n * LATENT // TOKEN for n in conditions[0].shape[-2:])
     model = attach(models.model, setup, patchers, tiling)
-    model.add_object_patch("model_sampling", _schedule(model, h * w))
+    flux_run.set_schedule(model, flux_run.tokens_of(conditions[0]))
     dark = encode_images(models.vae, setup, [None] * len(images), picture[:1]) if black else []
     return Prepared(
         model,
@@ -163,16 +155,6 @@ def attach(model, setup: Setup, patchers: list, tiling: str = "auto", tile: int 
     """A clone of the MODEL that predicts as Genfocus; see flux.hook.attach."""
     offsets = [slot.offset for slot in setup.slots]
     return hook.attach(model, offsets, patchers, tiling, tile, engine=NAME, node="GenfocusConditioning")
-
-
-class _Sampling(comfy.model_sampling.ModelSamplingFlux, comfy.model_sampling.CONST):
-    pass
-
-
-def _schedule(model, tokens: int):
-    sampling = _Sampling(model.model.model_config)
-    sampling.set_parameters(shift=time_shift(tokens), timesteps=LEVELS)
-    return sampling
 
 
 def encode_text(clip, prompt: str, guidance: float):
@@ -196,11 +178,7 @@ def encode_images(vae, setup: Setup, images: list[Tensor | None], picture: Tenso
         pixels = image if slot.signed else (image + 1) / 2
         with heard(vae.first_stage_model):
             latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
-    if latents[0].ndim != 4 or latents[0].shape[1] != 16:
-        raise RefocusError(
-            f"the VAE makes latents of {latents[0].shape[1]} channels, but FLUX.1's makes 16: connect "
-            "FLUX.1's VAE (ae.safetensors)."
-        )
+    flux_run.check_channels(latents[0])
     return latents
 
 
@@ -215,16 +193,5 @@ def _of_size(other: Tensor, image: Tensor, name: str) -> Tensor:
 
 
 def run(prepared: Prepared, vae, size: tuple[int, int], *, steps: int, seed: int) -> Tensor:
-    """Pictures [B, H, W, 3] of that size (H, W), one by one. Noise as KSampler makes it for the whole batch."""
-    latent = comfy.sample.fix_empty_latent_channels(prepared.model, prepared.latent)
-    noise = comfy.sample.prepare_noise(latent, seed)
-    h, w = (n * LATENT // TOKEN for n in latent.shape[-2:])
-    levels, report, out = sigmas(steps, h * w), Report(prepared.model, len(latent) * steps), []
-    for frame in (slice(i, i + 1) for i in range(len(latent))):
-        positive = prepared.positive(frame)
-        samples = sample(
-            prepared.model, noise[frame], levels, positive, positive, latent[frame], cfg=1.0, seed=seed, report=report
-        )
-        with heard(vae.first_stage_model):
-            out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
-    return torch.cat(out)
+    """Pictures [B, H, W, 3] of that size (H, W); see flux.run."""
+    return flux_run.run(prepared.model, prepared.latent, prepared.positive, vae, size, steps=steps, seed=seed)

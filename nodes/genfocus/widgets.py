@@ -3,22 +3,9 @@
 from comfy_api.latest import io
 
 from ...pipelines.genfocus.setups import Setup
-from ..host import rare, seed_input
+from ..flux.widgets import noise_input, steps_input, tiling_input
 
-TILING = ["auto", "on", "off"]
-
-
-def tiling():
-    return rare(
-        io.Combo.Input(
-            "tiling",
-            options=TILING,
-            default="auto",
-            optional=True,
-            tooltip="genfocus: large pictures in tiles of 512 pixels, the size it was trained at. auto: "
-            "when both sides have 512 pixels. off needs more memory and degrades above 1000.",
-        )
-    )
+ENGINE = "genfocus"  # as it is chosen
 
 
 def diffusion_inputs(setup: Setup) -> list:
@@ -31,14 +18,7 @@ def diffusion_inputs(setup: Setup) -> list:
             optional=True,
             tooltip="genfocus: what the result should be; the default is the one it was trained with.",
         ),
-        io.Int.Input(
-            "steps",
-            default=setup.steps,
-            min=1,
-            max=200,
-            optional=True,
-            tooltip="genfocus: sampling steps. More take longer and change little above 28.",
-        ),
+        steps_input(ENGINE, setup.steps, "sampling steps. More take longer and change little above 28."),
         io.Float.Input(
             "guidance",
             default=setup.guidance,
@@ -48,6 +28,6 @@ def diffusion_inputs(setup: Setup) -> list:
             optional=True,
             tooltip=f"genfocus: FLUX guidance, how strictly the prompt is followed; {setup.guidance} as published.",
         ),
-        seed_input("genfocus: the noise it starts from. Keep it when only the blur changes, so that textures stay."),
-        tiling(),
+        noise_input(ENGINE),
+        tiling_input(ENGINE),
     ]
