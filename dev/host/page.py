@@ -206,6 +206,8 @@ class Page:
         self.page.evaluate(js.LOAD, [graph, is_prompt])
         count = len(graph if is_prompt else graph["nodes"])
         self.page.wait_for_function(f"app.graph.nodes.length === {count}")
+        if not self.vue:
+            self.page.wait_for_function(js.PICTURED)
 
     def empty(self):
         """No node, no dialog, no selection, zoom 1, and nothing remembered of what the page did."""

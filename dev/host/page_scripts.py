@@ -33,6 +33,12 @@ SETTLED = """() => app.graph.nodes.some(n => {
   return !box || Math.abs(box.width / app.canvas.ds.scale - n.size[0]) < 2;
 })"""
 
+# Whether each Load Image has its picture, which takes room in the node (canvas renderer).
+PICTURED = """() => app.graph.nodes.every(n => {
+  const file = n.type === 'LoadImage' && n.widgets?.find(w => w.name === 'image')?.value;
+  return !file || n.imgs?.length > 0;
+})"""
+
 # Whether the page is done with the last undo.
 AT_REST = "() => !app.extensionManager.workflow.activeWorkflow?.changeTracker?._restoringState"
 # A workflow in the form that people save, or a prompt in the API's form, whose nodes are set apart.

@@ -81,7 +81,7 @@ class Node:
         tall = sum(1 for entry in inputs if entry.name in rows and entry.options.get("multiline"))
         upload = any(UPLOADS & entry.options.keys() for entry in inputs)
         sockets = max(sum(not entry.is_widget for entry in inputs), len(self.info["output"]))
-        width, picture = SHOWS_PICTURE.get(self.info["name"], (240, 150 if upload else 0))
+        width, picture = SHOWS_PICTURE.get(self.info["name"], (240, 190 if upload else 0))
         return [width, 48 + 20 * sockets + 28 * len(rows) + 90 * tall + picture]
 
 

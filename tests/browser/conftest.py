@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from rackfocus.dev.host.browser import find, missing
 from rackfocus.dev.host.page import Browser, Page
@@ -56,8 +57,10 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory):
-    """A host that holds no picture and no model."""
+    """A host that holds one picture and no model. So Load Image shows one wherever a workflow names none."""
     with Host(tmp_path_factory.mktemp("browser")) as host:
+        with host.client() as client:
+            client.upload(Image.new("RGB", (60, 40), "teal"), "first.png")
         yield host
 
 
@@ -67,7 +70,7 @@ def browser():
         yield browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def module_page(browser):
     """A page without a host, which can import what lies in web/view: `await import('http://pack/lens.mjs')`."""
     page = browser.new_page()
