@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-CODE = ["nodes", "nodes.*", "pipelines", "pipelines.*", "weights", "weights.*"]
+CODE = ["nodes", "nodes.*", "pipelines", "pipelines.*", "training", "training.*", "weights", "weights.*"]
 
 setup(
     packages=["rackfocus"] + [f"rackfocus.{name}" for name in find_packages(include=CODE)],

@@ -46,11 +46,19 @@ def engines(root, inside):
 
 
 def test_only_nodes_know_the_host(root):
-    wrong = [(str(file), name) for file, name in imports(root, "pipelines", "weights") if name.split(".")[0] in HOST]
+    folders = ("pipelines", "training", "weights")
+    wrong = [(str(file), name) for file, name in imports(root, *folders) if name.split(".")[0] in HOST]
     wrong += [
         (str(file), name)
-        for file, name in imports(root, "pipelines", "weights")
+        for file, name in imports(root, *folders)
         if name.startswith(("rackfocus.nodes", "rackfocus.dev"))
+    ]
+    assert not wrong
+
+
+def test_nothing_needs_the_training(root):
+    wrong = [
+        pair for pair in imports(root, "nodes", "pipelines", "weights") if pair[1].startswith("rackfocus.training")
     ]
     assert not wrong
 
@@ -132,6 +140,6 @@ def test_it_sees_who_asks(source):
     assert list(probes(source)) and not list(probes("x = getattr(i, 'default', None)"))
 
 
-@pytest.mark.parametrize("folder", ["nodes", "pipelines", "weights"])
+@pytest.mark.parametrize("folder", ["nodes", "pipelines", "training", "weights"])
 def test_no_file_is_too_long_to_read(root, folder):
     assert not [str(path) for path in (root / folder).rglob("*.py") if len(path.read_text().splitlines()) > 400]

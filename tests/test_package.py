@@ -25,7 +25,7 @@ def python(source, cwd):
 
 
 def code(root):
-    return [path for name in ("nodes", "pipelines", "weights") for path in root.glob(f"{name}/**/*.py")]
+    return [path for name in ("nodes", "pipelines", "training", "weights") for path in root.glob(f"{name}/**/*.py")]
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from ..host.paths import ROOT
 
 FILE = Path(ROOT) / "docs" / "architecture.md"
 START, END = "<!-- drawing: python -m dev.pictures architecture -->", "<!-- end of drawing -->"
-CODE = ("nodes", "pipelines", "weights")
+CODE = ("nodes", "pipelines", "training", "weights")
 
 
 def sources(root: Path) -> list[Path]:
@@ -111,6 +111,7 @@ def drawing(root: Path = Path(ROOT)) -> str:
     for top, what in (
         ("nodes", "nodes: knows ComfyUI"),
         ("pipelines", "pipelines: torch, no ComfyUI"),
+        ("training", ""),
         ("weights", ""),
     ):
         inside = [name for name in sorted(rooms) if name.split("/")[0] == top]

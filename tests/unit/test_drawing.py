@@ -11,7 +11,7 @@ def test_the_drawing_is_that_of_the_code():
 
 
 def test_the_drawing_sees_a_new_import(root, tmp_path):
-    for name in ("nodes", "pipelines", "weights"):
+    for name in ("nodes", "pipelines", "training", "weights"):
         (tmp_path / name).mkdir()
     (tmp_path / "nodes" / "lens.py").write_text("class Lens(io.ComfyNode):\n    pass\n")
     (tmp_path / "nodes" / "__init__.py").write_text("from .lens import Lens\n")
