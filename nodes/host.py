@@ -140,6 +140,17 @@ def strength_input(tooltip: str) -> io.Float.Input:
     return io.Float.Input("strength", default=60.0, min=0.0, max=2000.0, step=0.5, tooltip=tooltip)
 
 
+def sweep_inputs() -> list:
+    """frames, strength and depth_kind of a focal stack that is rendered plane by plane."""
+    return [
+        io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
+        strength_input(
+            "Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away from the focal plane."
+        ),
+        depth_kind_input(),
+    ]
+
+
 def seed_input(tooltip: str, *, optional: bool = True) -> io.Int.Input:
     """Where the noise of a diffusion engine starts."""
     return io.Int.Input(

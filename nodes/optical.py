@@ -16,17 +16,7 @@ from ..pipelines.optical import (
     stack_disparities,
 )
 from ..pipelines.optics import from_1000, resize_depth, to_disparity
-from .host import (
-    RefocusModel,
-    depth_kind_input,
-    device_for,
-    from_device,
-    progress_bar,
-    rare,
-    share_input,
-    strength_input,
-    to_device,
-)
+from .host import RefocusModel, device_for, from_device, progress_bar, rare, share_input, sweep_inputs, to_device
 
 NAME = "optical"
 STEPS = 10_000  # of a bar that several jobs share
@@ -94,11 +84,7 @@ def options() -> dict[str, list]:
         "deblur": [],
         "estimate": [],
         "stack": [
-            io.Int.Input("frames", default=9, min=2, max=100, tooltip="Pictures in the stack, near to far."),
-            strength_input(
-                "Blur radius, in pixels of a picture 1000 px wide, one unit of disparity away from the focal plane."
-            ),
-            depth_kind_input(),
+            *sweep_inputs(),
             _quality("fast", "best looks through more points of the lens and takes longer."),
             _highlights("How much brighter than white a small clipped highlight is taken to be. 1: off."),
         ],

@@ -5,7 +5,7 @@ Ground floor beside `image`: every loader opens its headers, tensors and configu
 
 from .config import config_number, config_numbers, read_config
 from .regular import SURPRISES, file_name, short
-from .tensors import TensorInfo, check_amount, check_floats, read_header, read_tensors
+from .tensors import TensorInfo, check_amount, check_floats, read_header, read_metadata, read_tensors
 
 __all__ = [
     "SURPRISES",
@@ -17,6 +17,7 @@ __all__ = [
     "file_name",
     "read_config",
     "read_header",
+    "read_metadata",
     "read_tensors",
     "short",
 ]

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from ..image.checks import (
     RefocusError,
-    check_finite,
     check_flag,
     check_image,
     check_number,
@@ -28,26 +27,8 @@ from .bokeh.render import render_bokeh
 
 # A point is judged by the detail about it; this part of the picture's width holds some on most subjects.
 SHARPNESS_WINDOW = 0.03
-MOST_FRAMES = 1000
 # Cells along the longer side of the map of where a stack is sharp: one is a third of a window.
 MAP_CELLS = 96
-
-
-def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> list[float]:
-    """Focal planes from the nearest to the farthest surface: `count` disparities, falling in even steps (dioptres).
-
-    disparity [1, H, W]; the `robust` share of pixels at either end is left out as depth noise. Raises RefocusError
-    for fewer than 2 frames.
-    """
-    count = check_whole("the number of frames of a focal stack", count, 2, MOST_FRAMES)
-    check_number("robust", robust, 0, 0.499)
-    disparity = check_finite(check_plane(disparity, "disparity"), "disparity")
-    v = disparity.reshape(-1).cpu()  # not every device has kthvalue
-    k = int(robust * (len(v) - 1))
-    look()
-    far = float(v.kthvalue(k + 1).values)
-    look()
-    return torch.linspace(float(v.kthvalue(len(v) - k).values), far, count).tolist()
 
 
 def render_stack(

@@ -12,7 +12,16 @@ from .depth import (
     resolve_kind,
     to_disparity,
 )
-from .focus import FOCUS_BY, Focused, focus_at_distance, focus_at_mask, focus_at_point, focus_automatic, focus_lens
+from .focus import (
+    FOCUS_BY,
+    Focused,
+    focus_at_distance,
+    focus_at_mask,
+    focus_at_point,
+    focus_automatic,
+    focus_lens,
+    stack_disparities,
+)
 from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
 from .show import pack_16_bit, plane_of, show_defocus, show_depth, show_focus, zones
@@ -53,6 +62,7 @@ __all__ = [
     "show_defocus",
     "show_depth",
     "show_focus",
+    "stack_disparities",
     "to_disparity",
     "zones",
 ]

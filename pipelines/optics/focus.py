@@ -38,6 +38,7 @@ from .lens import STRONGEST, Camera, DefocusMap, defocus_from_disparity, from_10
 FOCUS_BY = ("point", "mask", "distance", "automatic")
 # A single depth pixel is noise; a window of this part of the width is what a finger points at.
 POINT_WINDOW = 0.01
+MOST_FRAMES = 1000  # of a focal stack
 
 
 def pixel_at(x: float, y: float, height: int, width: int) -> tuple[int, int]:
@@ -100,6 +101,23 @@ def focus_automatic(disparity: Tensor) -> Tensor:
         middle = d[h // 3 : h - h // 3, w // 3 : w - w // 3].reshape(-1).cpu()  # not every device has kthvalue
         out.append(middle.kthvalue(max(1, round(0.8 * len(middle)))).values)
     return check_finite(torch.stack(out), "disparity").to(disparity.device)
+
+
+def stack_disparities(disparity: Tensor, count: int, robust: float = 0.01) -> list[float]:
+    """Focal planes from the nearest to the farthest surface: `count` disparities, falling in even steps (dioptres).
+
+    disparity [1, H, W]; the `robust` share of pixels at either end is left out as depth noise. Raises RefocusError
+    for fewer than 2 frames.
+    """
+    count = check_whole("the number of frames of a focal stack", count, 2, MOST_FRAMES)
+    check_number("robust", robust, 0, 0.499)
+    disparity = check_finite(check_plane(disparity, "disparity"), "disparity")
+    v = disparity.reshape(-1).cpu()  # not every device has kthvalue
+    k = int(robust * (len(v) - 1))
+    look()
+    far = float(v.kthvalue(k + 1).values)
+    look()
+    return torch.linspace(float(v.kthvalue(len(v) - k).values), far, count).tolist()
 
 
 @dataclass(frozen=True)
