@@ -1,19 +1,22 @@
 """Conditions on the artist's MODEL: a clone whose diffusion model is wrapped, and latents in the conditioning."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import comfy.ldm.common_dit
 import comfy.ldm.flux.model
+import comfy.model_management as mm
 import comfy.patcher_extension
 import node_helpers
 from torch import Tensor
 
+from ...pipelines.flux.blocks import Embedded
 from ...pipelines.flux.sampling import require_guidance
-from ...pipelines.flux.tokens import PATCH, TILE, by_tiles, pack, unpack, use_tiles
+from ...pipelines.flux.tokens import ALL, OWN, PATCH, TILE, by_tiles, pack, unpack, use_tiles
 from ...pipelines.image.checks import RefocusError
 from ..abilities import is_flux1
-from .forward import Inputs, NativeCondition, velocity
+from .forward import Inputs, NativeCondition, NativeEmbedded, velocity
+from .memory import Memories
 
 KEY = "rackfocus"
 # reference_latents_method of the conditioning: whose latents they are, and whether they are the black ones of image
@@ -22,10 +25,27 @@ OURS, BLACK = "rackfocus", "rackfocus_black"
 
 
 @dataclass(frozen=True)
+class Given:
+    """What an engine gives beside the latents of its conditions.
+
+    rule: of attention; embedded: further conditions, of as many pictures as the noise or of one for all, through the
+    first LoRA; shift [B or 1, hidden]: added to what modulates the noise; everywhere: whether text and noise run
+    through the LoRA; memories: where keys and values of the conditions are kept, None for nowhere.
+    """
+
+    rule: str = OWN
+    embedded: tuple[Embedded, ...] = ()
+    shift: Tensor | None = None
+    everywhere: bool = False
+    memories: Memories | None = None
+
+
+@dataclass(frozen=True)
 class Hook:
     """The wrapper. offsets and lora: for each condition; weights: the LoRAs; tiling: auto, on or off.
 
-    engine, node: whose conditions they are and which node makes the conditioning, for the messages.
+    engine, node: whose conditions they are and which node makes the conditioning, for the messages; given: what its
+    engine adds to them.
     """
 
     offsets: tuple[tuple[int, int], ...]
@@ -35,6 +55,7 @@ class Hook:
     tile: int
     engine: str
     node: str
+    given: Given = field(default_factory=Given)
 
     def __call__(self, executor, *args, **kwargs):
         """Stands in for the diffusion model; wrappers that were added after this one still run."""
@@ -63,8 +84,16 @@ class Hook:
         height, width = x.shape[-2:]
         noise, *grids = (pack(comfy.ldm.common_dit.pad_to_patch_size(t, (PATCH, PATCH))) for t in (x, *latents))
         conditions = [NativeCondition(*c) for c in zip(grids, self.offsets, self.lora, strict=True)]
-        inputs = Inputs(context, y, timestep, guidance, transformer_options or {}, mutual=method == BLACK)
-        v = self._velocity(flux, noise, conditions, inputs, control)  # [B, h, w, 4C]
+        rule, shift = (ALL if method == BLACK else self.given.rule), self.given.shift
+        shift = None if shift is None else _for_batch(shift, len(x))
+        options = transformer_options or {}
+        inputs = Inputs(context, y, timestep, guidance, options, rule, shift, self.given.everywhere)
+        try:
+            v = self._velocity(flux, noise, conditions, inputs, control)  # [B, h, w, 4C]
+        except mm.OOM_EXCEPTION:
+            if self.given.memories is None or not self.given.memories.release():
+                raise
+            v = self._velocity(flux, noise, conditions, inputs, control)
         return unpack(v)[..., :height, :width]
 
     def _checked(self, latents, x, method) -> list[Tensor]:
@@ -86,15 +115,31 @@ class Hook:
 
     def _velocity(self, flux, noise, conditions, inputs, control):
         h, w = noise.shape[1:3]
-        if inputs.mutual or not use_tiles(h, w, self.tiling, self.tile):  # black images are never tiled
-            return velocity(flux, self.weights, noise, conditions, inputs, control)
+
+        def one(noise, conditions, embedded, control, at):
+            b = len(noise)
+            given = [*conditions, *(NativeEmbedded(_for_batch(e.x, b), _for_batch(e.ids, b), 0) for e in embedded)]
+            memory = None
+            if self.given.memories is not None:
+                memory = self.given.memories.of(at, flux, b, sum(c.tokens for c in given), noise)
+            return velocity(flux, self.weights, noise, given, inputs, control, memory)
+
+        # black images are never tiled
+        if inputs.rule == ALL or not use_tiles(h, w, self.tiling, self.tile):
+            return one(noise, conditions, self.given.embedded, control, (0, 0))
 
         def part(rows, columns):
             cut = [replace(c, grid=c.grid[:, rows, columns], offset=(0, 0)) for c in conditions]
+            embedded = [e.cut(rows, columns) for e in self.given.embedded]
             residuals = _cut(control, h, w, rows, columns)
-            return velocity(flux, self.weights, noise[:, rows, columns], cut, inputs, residuals)
+            return one(noise[:, rows, columns], cut, embedded, residuals, (rows.start, columns.start))
 
         return by_tiles(part, noise, self.tile)
+
+
+def _for_batch(given: Tensor, batch: int) -> Tensor:
+    """[n, ...] -> [batch, ...]: the same for every picture, or for each again where the host asks for more at once."""
+    return given if len(given) == batch else given.repeat(batch // len(given), *[1] * (given.ndim - 1))
 
 
 def _cut(control: dict | None, h: int, w: int, rows: slice, columns: slice) -> dict | None:
@@ -119,17 +164,19 @@ def attach(
     *,
     engine: str = "this engine",
     node: str = "this engine's conditioning node",
+    given: Given | None = None,
 ):
     """A clone of the MODEL that predicts with conditions; the MODEL itself is not touched.
 
     offsets: of each condition's positions, in tokens (y, x); patchers: from lora_patcher, one for all conditions or
-    one for each; engine, node: for the messages, see Hook. The conditioning comes from with_conditions.
+    one for each; engine, node: for the messages, see Hook; given: what else the engine adds. The conditioning comes
+    from with_conditions.
     """
     check_flux(model.get_model_object("diffusion_model"), engine)
     patchers = list(patchers) * len(offsets) if len(patchers) == 1 else list(patchers)
     distinct = list(dict.fromkeys(patchers))
     lora = tuple(distinct.index(p) for p in patchers)
-    hook = Hook(tuple(offsets), lora, tuple(p.model for p in distinct), tiling, tile, engine, node)
+    hook = Hook(tuple(offsets), lora, tuple(p.model for p in distinct), tiling, tile, engine, node, given or Given())
     clone = model.clone()
     kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
     clone.remove_wrappers_with_key(kind, KEY)

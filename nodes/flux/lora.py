@@ -66,16 +66,22 @@ def lora_patcher(lora: dict[str, LowRank], architecture: Architecture):
 
 
 @contextmanager
-def loras_on_conditions(flux: nn.Module, loras: Sequence[LoraWeights], rows: Rows):
-    """Within this context conditions run through their LoRA; afterwards, however it ends, nothing is left."""
+def loras_on_conditions(flux: nn.Module, loras: Sequence[LoraWeights], rows: Rows, everywhere: bool = False):
+    """Within this context conditions run through their LoRA; afterwards, however it ends, nothing is left.
+
+    everywhere: text and noise do as well, as with an ordinary LoRA.
+    """
     handles = []
     try:
         for index, weights in enumerate(loras):
             stream = [(start, end) for start, end, lora in rows.condition_ranges if lora == index]
             joint = [(rows.text + start, rows.text + end) for start, end in stream]
-            vec = [(1 + index, 2 + index)]
+            vec = [(rows.vec_row(index), rows.vec_row(index) + 1)]
             for name, layer in weights.items():
-                if name.endswith(("mod.lin", "modulation.lin")):
+                ranges: Sequence[tuple[int, int | None]]
+                if everywhere:
+                    ranges = [(0, None)]
+                elif name.endswith(("mod.lin", "modulation.lin")):
                     ranges = vec  # its input has one row for each LoRA, not one for each token
                 elif name.startswith("single_blocks."):
                     ranges = joint
@@ -88,7 +94,7 @@ def loras_on_conditions(flux: nn.Module, loras: Sequence[LoraWeights], rows: Row
             handle.remove()
 
 
-def _adder(layer: FusedLowRank, ranges: list[tuple[int, int]]):
+def _adder(layer: FusedLowRank, ranges: Sequence[tuple[int, int | None]]):
     def hook(module, args, output):
         for start, end in ranges:
             layer.add(args[0][:, start:end], output[:, start:end])

@@ -55,6 +55,12 @@ def read_header(path: str | os.PathLike, get: str = AGAIN) -> dict[str, TensorIn
         return found
 
 
+def read_metadata(path: str | os.PathLike, get: str = AGAIN) -> dict[str, str]:
+    """{name: text} that the header holds beside the tensors, empty where it holds none; raises as read_header."""
+    with _opened(path, get, "numpy") as file:
+        return dict(file.metadata() or {})
+
+
 def read_tensors(path: str | os.PathLike, get: str = AGAIN, *, finite: bool = False) -> dict[str, Tensor]:
     """{name: tensor} of a safetensors file, on the CPU, in the types that it has.
 

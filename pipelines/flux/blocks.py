@@ -3,12 +3,12 @@
 branches     text | noise | condition 0 | condition 1 | ...
 weights      text has its own; noise and conditions share the image's, each condition with its LoRA on top
 modulation   every branch by its own timestep and guidance
-attention    text and noise attend to everything, a condition to text, noise and itself
+attention    text and noise attend to everything, a condition by one of the rules below
 
 Method: OminiControl (arXiv 2411.15098).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from .lora_file import LowRank
+from .memory import KeysValues, Memory
+from .tokens import ALL, CONDITIONS, OWN
 
+QKV = tuple[Tensor, Tensor, Tensor]  # queries, keys, values
 Layers = Any  # a module of diffusers: torch would have each of its parts be a Tensor or a Module
 TEXT, NOISE, FIRST_CONDITION = 0, 1, 2  # the order of the branches, everywhere
 
@@ -31,11 +34,33 @@ class Condition:
     offset: tuple[int, int] = (0, 0)
     mutual: bool = False
 
+    def cut(self, rows: slice, columns: slice) -> "Condition":
+        """That of one tile, which counts its positions from 0, whatever the offset."""
+        return replace(self, grid=self.grid[:, rows, columns], offset=(0, 0))
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A condition that is no picture. x [B, n, hidden]: tokens as an engine makes them, behind the embedding of
+    latents; ids [B, n, 3]: their positions, which need not be whole; placed: whether these are places of the picture,
+    in tokens, so that a tile counts them from its own first token; lora: as Condition."""
+
+    x: Tensor
+    ids: Tensor
+    placed: bool
+    lora: dict[str, LowRank] = field(default_factory=dict)
+    mutual: bool = False
+
+    def cut(self, rows: slice, columns: slice) -> "Embedded":
+        """That of one tile."""
+        origin = self.ids.new_tensor([0, rows.start, columns.start])
+        return replace(self, ids=self.ids - origin) if self.placed else self
+
 
 @dataclass
 class Branch:
-    """x [B, n, hidden]: the tokens; temb [B, hidden]: what modulates them; rope: (cos, sin), each [n, head];
-    lora: {layer: LowRank} of a condition, empty for text and noise."""
+    """x [B, n, hidden]: the tokens; temb [B, hidden]: what modulates them; rope: (cos, sin), each [n, head] or
+    [B, 1, n, head]; lora: {layer: LowRank} that it runs through, empty for none."""
 
     x: Tensor
     temb: Tensor
@@ -73,29 +98,49 @@ class Branch:
 
 
 def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """(a, b) -> (a cos - b sin, b cos + a sin) on neighbouring channels; x [B, heads, n, d], cos and sin [n, d]."""
+    """(a, b) -> (a cos - b sin, b cos + a sin) on neighbouring channels; x [B, heads, n, d], cos and sin as a
+    branch's."""
     cos, sin = rope
     a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
     return (x.float() * cos + torch.stack([-b, a], -1).flatten(-2).float() * sin).to(x.dtype)
 
 
-def sees(i: int, j: int, mutual: bool = False) -> bool:
-    """Whether queries of branch i attend to keys of branch j. mutual: without the rule, as for black conditions."""
-    return mutual or i == j or i < FIRST_CONDITION or j < FIRST_CONDITION
+def sees(i: int, j: int, rule: str = OWN) -> bool:
+    """Whether queries of branch i attend to keys of branch j."""
+    if rule == ALL or i == j or i < FIRST_CONDITION:
+        return True
+    return (j >= FIRST_CONDITION) == (rule == CONDITIONS)
 
 
-def branch_attention(qkv: list[tuple[Tensor, Tensor, Tensor]], mutual: bool = False) -> list[Tensor]:
-    """Attention branch by branch; q, k and v of branch i are [B, heads, n_i, d], its result is [B, n_i, heads * d]."""
-    out = []
-    for i, (q, _, _) in enumerate(qkv):
-        seen = [branch for j, branch in enumerate(qkv) if sees(i, j, mutual)]
-        k = torch.cat([k for _, k, _ in seen], dim=2)
-        v = torch.cat([v for _, _, v in seen], dim=2)
-        out.append(scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-    return out
+def branch_attention(qkv: list[QKV], rule: str = OWN, kept: KeysValues | None = None) -> list[Tensor]:
+    """Attention of branches; q, k and v of branch i are [B, heads, n_i, d], its result is [B, n_i, heads * d].
+
+    kept: (k, v) of conditions that are no branches here; every branch sees them. Branches that see the same ask at
+    once.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for i in range(len(qkv)):
+        groups.setdefault(tuple(j for j in range(len(qkv)) if sees(i, j, rule)), []).append(i)
+    out: dict[int, Tensor] = {}
+    for seen, asking in groups.items():
+        others: list[KeysValues] = [] if kept is None else [kept]
+        k, v = (torch.cat(part, dim=2) for part in zip(*[qkv[j][1:] for j in seen], *others, strict=True))
+        q = torch.cat([qkv[i][0] for i in asking], dim=2)
+        y = scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)  # [B, n, heads * d]
+        out.update(zip(asking, y.split([qkv[i][0].shape[2] for i in asking], dim=1), strict=True))
+    return [out[i] for i in range(len(qkv))]
 
 
-def double_block(block: Layers, name: str, branches: list[Branch], mutual: bool = False):
+def _attend(name: str, qkv: list[QKV], rule: str, memory: Memory | None) -> list[Tensor]:
+    """branch_attention of a block, with what the memory holds of it, or kept there for the steps to come."""
+    if memory is not None and memory.whole:
+        return branch_attention(qkv, rule, memory.of(name))
+    if memory is not None:
+        memory.keep(name, *(torch.cat([branch[part] for branch in qkv[FIRST_CONDITION:]], dim=2) for part in (1, 2)))
+    return branch_attention(qkv, rule)
+
+
+def double_block(block: Layers, name: str, branches: list[Branch], rule: str = OWN, memory: Memory | None = None):
     """Attention, then an MLP; text by weights of its own. Changes the branches' x in place."""
     attn, mods, qkv = block.attn, [], []
     for i, b in enumerate(branches):
@@ -105,7 +150,7 @@ def double_block(block: Layers, name: str, branches: list[Branch], mutual: bool 
         x = getattr(block, norm).norm(b.x) * (1 + scale) + shift
         mods.append(mod)
         qkv.append(b.text_qkv(attn, x) if i == TEXT else b.qkv(name, attn, x))
-    for i, (b, mod, y) in enumerate(zip(branches, mods, branch_attention(qkv, mutual), strict=True)):
+    for i, (b, mod, y) in enumerate(zip(branches, mods, _attend(name, qkv, rule, memory), strict=True)):
         _, _, gate, mlp_shift, mlp_scale, mlp_gate = mod
         if i == TEXT:
             b.x = b.x + gate * attn.to_add_out(y)
@@ -116,7 +161,7 @@ def double_block(block: Layers, name: str, branches: list[Branch], mutual: bool 
             b.x = b.x + mlp_gate * b.linear(f"{name}.ff.net.2", block.ff.net[2], hidden)
 
 
-def single_block(block: Layers, name: str, branches: list[Branch], mutual: bool = False):
+def single_block(block: Layers, name: str, branches: list[Branch], rule: str = OWN, memory: Memory | None = None):
     """Attention beside an MLP, one set of weights for all branches. Changes the branches' x in place."""
     gates, mlps, qkv = [], [], []
     for b in branches:
@@ -125,5 +170,5 @@ def single_block(block: Layers, name: str, branches: list[Branch], mutual: bool 
         gates.append(gate)
         mlps.append(block.act_mlp(b.linear(f"{name}.proj_mlp", block.proj_mlp, x)))  # [B, n, mlp]
         qkv.append(b.qkv(name, block.attn, x))
-    for b, gate, mlp, y in zip(branches, gates, mlps, branch_attention(qkv, mutual), strict=True):
+    for b, gate, mlp, y in zip(branches, gates, mlps, _attend(name, qkv, rule, memory), strict=True):
         b.x = b.x + gate * b.linear(f"{name}.proj_out", block.proj_out, torch.cat([y, mlp], dim=-1))

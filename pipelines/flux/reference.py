@@ -3,14 +3,21 @@
 Method: OminiControl (arXiv 2411.15098). The native path in nodes/flux computes the same in one fused row of tokens.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from ..image.checks import RefocusError
 from .architecture import Architecture
-from .blocks import NOISE, Branch, Condition, double_block, single_block
+from .blocks import NOISE, Branch, Condition, Embedded, double_block, single_block
+from .lora_file import LowRank
+from .memory import Memory
 from .sampling import require_guidance
-from .tokens import position_ids
+from .tokens import ALL, OWN, position_ids
 
 
 def load_transformer(folder: str, **options):
@@ -35,42 +42,78 @@ def architecture_of(transformer) -> Architecture:
 def velocity(
     transformer,
     noise: Tensor,
-    conditions: list[Condition],
+    conditions: Sequence[Condition | Embedded],
     text: Tensor,
     pooled: Tensor,
     timestep: Tensor | float,
     guidance: float,
+    *,
+    rule: str = OWN,
+    shift: Tensor | None = None,
+    lora: dict[str, LowRank] | None = None,
+    memory: Memory | None = None,
+    checkpointing: bool = False,
 ) -> Tensor:
     """v [B, h, w, C] at noise [B, h, w, C]; text [B, t, .], pooled [B, .], timestep 0..1 (a float or [B]).
 
-    Conditions are modulated with timestep 0 and guidance 1 and alone run through their LoRA.
+    Conditions are modulated with timestep 0 and guidance 1 and run through their LoRA. A condition that is `mutual`
+    makes the rule of attention ALL.
+
+    shift [B, hidden]: added to what modulates the noise, in every block and behind them; lora: of text and noise, where
+    a LoRA is not for conditions alone; memory: of these conditions, with the rule CONDITIONS, see memory.py;
+    checkpointing: for training, blocks run once more for their gradients instead of keeping what they computed.
     """
     require_guidance(transformer.config.guidance_embeds)
     b, h, w, _ = noise.shape
+    kept = memory is not None and memory.whole
 
     def embed(timestep, guidance):  # [B, hidden]
-        t, g = (torch.as_tensor(s, dtype=noise.dtype, device=noise.device).expand(b) for s in (timestep, guidance))
+        exact = torch.promote_types(noise.dtype, torch.float32)  # bfloat16 would round 1000 t to steps of 4
+        t, g = (torch.as_tensor(s, dtype=exact, device=noise.device).expand(b) for s in (timestep, guidance))
         return transformer.time_text_embed(t * 1000, g * 1000, pooled)
 
-    def rope(ids):  # (cos, sin), each [n, head]
-        return transformer.pos_embed(ids.to(noise.device))
+    def rope(ids):  # (cos, sin), each [n, head], or [B, 1, n, head] of ids [B, n, 3]
+        cos_sin = transformer.pos_embed(ids.reshape(-1, 3).to(noise.device))
+        return cos_sin if ids.ndim == 2 else tuple(y.unflatten(0, ids.shape[:2])[:, None] for y in cos_sin)
 
-    main, still = embed(timestep, guidance), embed(0, 1)
-    branches = [
-        Branch(transformer.context_embedder(text), main, rope(torch.zeros(text.shape[1], 3))),
-        Branch(transformer.x_embedder(noise.flatten(1, 2)), main, rope(position_ids(h, w))),
-    ]
-    for c in conditions:
-        tokens = c.grid.flatten(1, 2)  # [B, n, C]
-        rows, columns = c.grid.shape[1:3]
-        branch = Branch(tokens, still, rope(position_ids(rows, columns, c.offset)), c.lora)
+    def branch(tokens, temb, ids, lora):
+        branch = Branch(tokens, temb, rope(ids), lora)
         branch.x = branch.linear("x_embedder", transformer.x_embedder, tokens)
-        branches.append(branch)
+        return branch
 
-    mutual = any(c.mutual for c in conditions)
-    for i, block in enumerate(transformer.transformer_blocks):
-        double_block(block, f"transformer_blocks.{i}", branches, mutual)
-    for i, block in enumerate(transformer.single_transformer_blocks):
-        single_block(block, f"single_transformer_blocks.{i}", branches, mutual)
-    out = transformer.proj_out(transformer.norm_out(branches[NOISE].x, main))  # [B, h * w, C]
+    main, everywhere = embed(timestep, guidance), lora or {}
+    own = main if shift is None else main + shift.to(main)
+    branches = [
+        Branch(transformer.context_embedder(text), main, rope(torch.zeros(text.shape[1], 3)), everywhere),
+        branch(noise.flatten(1, 2), own, position_ids(h, w), everywhere),
+    ]
+    still = main if kept or not conditions else embed(0, 1)
+    for c in () if kept else conditions:
+        if isinstance(c, Embedded):
+            branches.append(Branch(c.x.to(noise), still, rope(c.ids), c.lora))
+        else:
+            rows, columns = c.grid.shape[1:3]
+            branches.append(branch(c.grid.flatten(1, 2), still, position_ids(rows, columns, c.offset), c.lora))
+
+    rule = ALL if any(c.mutual for c in conditions) else rule
+    kinds = (("transformer_blocks", double_block), ("single_transformer_blocks", single_block))
+    for kind, run in kinds:
+        for i, block in enumerate(getattr(transformer, kind)):
+            step = partial(run, block, f"{kind}.{i}", rule=rule, memory=memory)
+            _again_for_gradients(step, branches) if checkpointing else step(branches)
+    if memory is not None and not kept:
+        memory.close(len(transformer.transformer_blocks) + len(transformer.single_transformer_blocks))
+    out = transformer.proj_out(transformer.norm_out(branches[NOISE].x, own))  # [B, h * w, C]
     return out.unflatten(1, (h, w))
+
+
+def _again_for_gradients(step, branches: list[Branch]):
+    """step(branches), of which only what goes in is kept for the gradients."""
+
+    def run(*xs):
+        copies = [replace(b, x=x) for b, x in zip(branches, xs, strict=True)]
+        step(copies)
+        return tuple(b.x for b in copies)
+
+    for b, x in zip(branches, checkpoint(run, *(b.x for b in branches), use_reentrant=False), strict=True):
+        b.x = x

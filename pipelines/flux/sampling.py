@@ -74,8 +74,7 @@ def tiled(predict: Velocity, tile: int = TILE) -> Velocity:
                 )
 
         def part(rows: slice, columns: slice) -> Tensor:
-            cut = [replace(c, grid=c.grid[:, rows, columns], offset=(0, 0)) for c in conditions]
-            return predict(noise[:, rows, columns], cut, sigma)
+            return predict(noise[:, rows, columns], [c.cut(rows, columns) for c in conditions], sigma)
 
         return by_tiles(part, noise, tile)
 

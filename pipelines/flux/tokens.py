@@ -13,6 +13,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+# What a condition attends to: text, noise and itself (OminiControl's), everything, or conditions alone. With the last
+# rule a condition is the same at every step of a picture, and its keys and values can be kept: see memory.py.
+OWN, ALL, CONDITIONS = "own", "all", "conditions"
 PATCH = 2  # latent pixels
 TOKEN = 16  # image pixels
 
@@ -47,13 +50,24 @@ def position_ids(h: int, w: int, offset: tuple[int, int] = (0, 0), device=None) 
 class Rows:
     """Where the branches lie in one row of tokens: text | noise | condition 0 | condition 1 | ...
 
-    text, noise, conditions: their token counts; loras: for each condition, which LoRA it runs through (0, 1, ...).
+    text, noise, conditions: their token counts; loras: for each condition, which LoRA it runs through (0, 1, ...);
+    apart: whether the noise is modulated by a row of vec of its own, and not by the text's.
     """
 
     text: int
     noise: int
     conditions: tuple[int, ...]
     loras: tuple[int, ...]
+    apart: bool = False
+
+    @property
+    def main(self) -> int:
+        """Tokens of text and noise."""
+        return self.text + self.noise
+
+    def vec_row(self, lora: int) -> int:
+        """The row of vec that modulates the conditions of a LoRA."""
+        return 1 + self.apart + lora
 
     @cached_property
     def condition_ranges(self) -> list[tuple[int, int, int]]:
@@ -67,19 +81,23 @@ class Rows:
         return ranges
 
     def modulation_ranges(self, index: Callable, text: bool) -> list[tuple]:
-        """[(start, end, index(row of vec))]: vec's row 0 modulates text and noise, row 1 + lora the conditions.
+        """[(start, end, index(row of vec))]: vec's row 0 modulates text and noise, or the text alone and row 1 the
+        noise; the rows behind, one for each LoRA, the conditions.
 
         text: whether the text's tokens come first, as in the single-stream blocks.
         """
         first = self.text if text else 0
-        main = (0, first + self.noise, index(0))
-        return [main] + [(first + start, first + end, index(1 + lora)) for start, end, lora in self.condition_ranges]
+        main = [(0, first, index(0))] if text and self.apart else []
+        main.append((first if self.apart else 0, first + self.noise, index(int(self.apart))))
+        ranges = self.condition_ranges
+        return main + [(first + start, first + end, index(self.vec_row(lora))) for start, end, lora in ranges]
 
-    def query_groups(self, mutual: bool = False) -> list[tuple[slice, list[slice]]]:
+    def query_groups(self, rule: str = OWN) -> list[tuple[slice, list[slice]]]:
         """The attention rule of blocks.sees: [(tokens that ask, ranges of tokens that they see)], in their order."""
-        main = self.text + self.noise
-        total = main + sum(self.conditions)
-        if mutual or len(self.conditions) < 2:
+        main, total = self.main, self.main + sum(self.conditions)
+        if rule == CONDITIONS and self.conditions:
+            return [(slice(0, main), [slice(0, total)]), (slice(main, total), [slice(main, total)])]
+        if rule != OWN or len(self.conditions) < 2:
             return [(slice(0, total), [slice(0, total)])]
         groups, start = [(slice(0, main), [slice(0, total)])], main
         for n in self.conditions:

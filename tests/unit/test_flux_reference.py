@@ -11,7 +11,7 @@ from rackfocus.pipelines.flux.architecture import FLUX_1, Architecture
 from rackfocus.pipelines.flux.blocks import Branch, Condition, branch_attention, double_block, rotate, single_block
 from rackfocus.pipelines.flux.lora_file import LowRank
 from rackfocus.pipelines.flux.reference import architecture_of, load_transformer, velocity
-from rackfocus.pipelines.flux.tokens import position_ids
+from rackfocus.pipelines.flux.tokens import ALL, OWN, position_ids
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.tests.parity.golden import OURS, error
 
@@ -141,15 +141,15 @@ def test_a_condition_never_sees_another(small, transformer, lora, kind):
     noise, grids, text, _ = small
     block, name, run = one_block(transformer, kind)
 
-    def after(second, mutual=False):
+    def after(second, rule=OWN):
         branches = branches_of(transformer, [noise, grids[0], second], text, [{}, lora, lora])
-        run(block, name, branches, mutual)
+        run(block, name, branches, rule)
         return [b.x for b in branches]
 
     a, b = after(grids[1]), after(grids[1] + 1)
     assert torch.equal(a[2], b[2])
     assert not torch.allclose(a[0], b[0]) and not torch.allclose(a[1], b[1])
-    assert not torch.allclose(after(grids[1], True)[2], after(grids[1] + 1, True)[2])
+    assert not torch.allclose(after(grids[1], ALL)[2], after(grids[1] + 1, ALL)[2])
 
 
 @pytest.mark.parametrize("kind", ["double", "single"])

@@ -8,6 +8,9 @@ import torch
 
 from rackfocus.pipelines.flux.blocks import sees
 from rackfocus.pipelines.flux.tokens import (
+    ALL,
+    CONDITIONS,
+    OWN,
     Rows,
     by_tiles,
     pack,
@@ -50,26 +53,26 @@ def test_padding_repeats_the_last_row_and_column(h, w):
 # The row of tokens
 
 
-@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("rule", [OWN, ALL, CONDITIONS])
 @pytest.mark.parametrize("conditions", [(), (3,), (3, 3), (2, 4, 1)])
-def test_groups_of_queries_follow_the_rule(conditions, mutual):
+def test_groups_of_queries_follow_the_rule(conditions, rule):
     sizes = [2, 3, *conditions]  # text, noise, conditions
     owner = [i for i, n in enumerate(sizes) for _ in range(n)]
     seen = torch.zeros(len(owner), len(owner), dtype=torch.bool)
     end = 0
-    for asks, ranges in Rows(2, 3, conditions, (0,) * len(conditions)).query_groups(mutual):
+    for asks, ranges in Rows(2, 3, conditions, (0,) * len(conditions)).query_groups(rule):
         assert asks.start == end  # in the order of the tokens
         end = asks.stop
         for r in ranges:
             assert not seen[asks, r].any()  # no key twice
             seen[asks, r] = True
-    assert seen.tolist() == [[sees(i, j, mutual) for j in owner] for i in owner]
+    assert seen.tolist() == [[sees(i, j, rule) for j in owner] for i in owner]
 
 
 def test_a_condition_sees_text_noise_and_itself():
     rule = [[sees(i, j) for j in range(4)] for i in range(4)]  # text, noise, condition 0, condition 1
     assert rule == [[True] * 4, [True] * 4, [True, True, True, False], [True, True, False, True]]
-    assert all(sees(i, j, mutual=True) for i in range(4) for j in range(4))
+    assert all(sees(i, j, ALL) for i in range(4) for j in range(4))
 
 
 def test_conditions_of_one_lora_are_one_range():
