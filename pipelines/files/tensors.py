@@ -80,12 +80,6 @@ def read_tensors(path: str | os.PathLike, get: str = AGAIN, *, finite: bool = Fa
     return found
 
 
-def read_metadata(path: str | os.PathLike, get: str = AGAIN) -> dict[str, str]:
-    """{name: text} that the header holds beside the tensors, empty where it holds none; raises as read_header."""
-    with _opened(path, get, "numpy") as file:
-        return dict(file.metadata() or {})
-
-
 def check_amount(header: dict[str, TensorInfo], name: str):
     """RefocusError where the tensors are more than any model here has; name: of the file."""
     numbers = sum(info.numbers for info in header.values())
