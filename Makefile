@@ -8,8 +8,8 @@ COMFYUI ?=
 FRONTEND ?=
 RUN := .venv/bin/python
 TEST := .venv/bin/pytest -q
-# Small tests side by side, one thread each.
-QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2
+# Tests side by side, one thread each, those of a file on one host.
+QUICK := OMP_NUM_THREADS=1 .venv/bin/pytest -q -n 2 --dist loadfile
 # Host and client share the cores: threads that spin while they wait would starve one another.
 export OMP_WAIT_POLICY ?= passive
 
@@ -24,8 +24,8 @@ demo: setup
 
 # Everything that must hold, the quick checks first; the browser's last, so that its host and the others share no time.
 test: setup lint types
-	$(TEST) -m "not browser"
-	$(TEST) -m "browser and not slow"
+	$(QUICK) -m "not browser"
+	$(QUICK) -m "browser and not slow"
 
 # The same on another ComfyUI, of a folder that is only read: `make test-host COMFYUI=../ComfyUI`.
 test-host: export RACKFOCUS_COMFYUI = $(COMFYUI)

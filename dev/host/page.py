@@ -309,14 +309,12 @@ class Page:
             self.page.keyboard.up(key)
 
     def shows(self, node, text):
-        """Wait until the line of a node's view says so."""
-        line = self.part(node, "line")
-        self.page.wait_for_function("([line, text]) => line.textContent.includes(text)", arg=[line, text])
+        """Wait until the line of a node's view says so. It is looked up anew: a page that loads may replace it."""
+        self.page.wait_for_function(f"([id, text]) => {js.LINE}?.includes(text)", arg=[node, text])
 
     def shows_not(self, node, text):
         """Wait until the line of a node's view does not say so."""
-        line = self.part(node, "line")
-        self.page.wait_for_function("([line, text]) => !line.textContent.includes(text)", arg=[line, text])
+        self.page.wait_for_function(f"([id, text]) => {js.LINE}?.includes(text) === false", arg=[node, text])
 
     def undo(self):
         """Ctrl+Z, as long as no text is being typed; the page hears none while it is still at the last one."""

@@ -95,6 +95,8 @@ PART = """([id, name]) => {
   }
   return null;
 }"""
+# What the line of a node's view says, where `id` is the node's.
+LINE = f"({PART})([id, 'line'])?.textContent"
 # Resolves with an element's rectangle once it stands still for three frames and is as large as the zoom makes it.
 STILL = """element => new Promise(resolve => {
   let last = '', same = 0;

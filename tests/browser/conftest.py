@@ -21,6 +21,13 @@ OUT = ROOT / "out" / "browser"
 left_out = []
 
 
+def pytest_itemcollected(item):
+    """`make test` tries a file in its RENDERER alone, where little depends on it; `make browser` in both."""
+    renderer = item.callspec.params.get("renderer_page") if hasattr(item, "callspec") else None
+    if renderer and getattr(item.module, "RENDERER", renderer) != renderer:
+        item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
     here = [item for item in items if HERE in item.path.parents]

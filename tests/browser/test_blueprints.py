@@ -5,6 +5,7 @@ import pytest
 from rackfocus.dev.workflows.blueprints import BLUEPRINTS
 
 # Feed the box from a fresh sample, and show what it makes.
+RENDERER = "canvas"
 CONNECT = """id => {
   const graph = app.graph, box = graph.getNodeById(id), make = type => {
     const node = LiteGraph.createNode(type);

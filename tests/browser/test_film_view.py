@@ -14,6 +14,7 @@ from rackfocus.tests.browser.seen import drawn, error, run_anew, says, seen
 from rackfocus.tests.pictures import ramp, texture
 
 W, H, FRAMES, STRENGTH = 180, 120, 30, 130.0
+RENDERER = "canvas"
 PLACES = [(0.15, 0.3), (0.52, 0.7), (0.9, 0.45)]
 
 

@@ -171,6 +171,23 @@ def test_reload_keeps_it(page, lens):
     page.until(lens, focus_x=0.25, focus_y=0.75)
 
 
+def test_the_last_run_is_shown_after_a_reload_and_the_input_once_its_files_are_gone(page, lens):
+    page.run()
+    page.shows(lens, "Arrows: move")  # a run has left the depth behind
+    page.reload()
+    lens = page.node("RefocusLens")
+    page.show(lens, 1.0, "picture")
+    page.shows(lens, "Arrows: move")
+    for file in (page.host.base / "temp").rglob("*.*"):
+        file.unlink()
+    page.reload()
+    lens = page.node("RefocusLens")
+    page.show(lens, 1.0, "picture")
+    page.shows(lens, READY)
+    page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
+    page.until(lens, focus_x=0.25, focus_y=0.75)
+
+
 def test_a_copy_has_its_point_and_a_view_of_its_own(page, lens):
     page.click(page.part(lens, "picture"), 0.25, 0.75, ratio("wide"))
     page.until(lens, focus_x=0.25, focus_y=0.75)

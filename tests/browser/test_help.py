@@ -5,6 +5,7 @@ import pytest
 from rackfocus.dev.host.page import Page
 from rackfocus.dev.host.texts import read
 
+RENDERER = "vue"
 ADD = """kind => {
   const node = LiteGraph.createNode(kind);
   node.pos = [700, 420];

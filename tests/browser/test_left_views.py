@@ -17,6 +17,9 @@ from rackfocus.tests.pictures import texture
 W, H = 300, 200
 
 
+RENDERER = "canvas"
+
+
 @pytest.fixture
 def bokeh(page):
     """BokehSynthesize of two pictures after a run: (its node, before, after) of the first."""

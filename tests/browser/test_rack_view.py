@@ -1,5 +1,6 @@
 """The view of RefocusRack: keyframes made, moved and deleted with the mouse are a person's text; the pull plays."""
 
+RENDERER = "canvas"
 GRAPH = {
     "1": {"class_type": "RefocusSample", "inputs": {}},
     "2": {

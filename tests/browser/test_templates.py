@@ -9,6 +9,9 @@ from rackfocus.dev.workflows.write import FOLDER, WORKFLOWS
 FIRST, *OTHERS = OPTICAL
 
 
+RENDERER = "vue"
+
+
 @pytest.fixture
 def page(any_page):
     """Nothing here needs a view."""

@@ -118,9 +118,7 @@ def test_it_is_for_one_size_of_flux(path, sizes):
 @pytest.mark.parametrize("share", [0, 0.0005, 0.4, 0.999])
 def test_a_file_that_is_cut_off(path, sizes, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(
-        RefocusError, match=r"cannot be read as a safetensors file .*: copy it again, or"
-    ):
+    with pytest.raises(RefocusError, match=r"cannot be read as a safetensors file .*: copy it again, or"):
         read_checkpoint(path, sizes)
 
 
