@@ -6,11 +6,13 @@ from .depth import RefocusDepth
 from .engines import ENGINES
 from .lens import RefocusLens, RefocusRack
 from .model import LoadRefocusModel
+from .photo import RefocusPhoto
 from .sample import RefocusSample
 from .stack import FocalStackGenerate, SelectFocusFrame, StackFuse
 
 NODES = [
     RefocusSample,
+    RefocusPhoto,
     LoadRefocusModel,
     RefocusDepth,
     RefocusLens,

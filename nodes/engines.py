@@ -52,7 +52,7 @@ TASKS = {
     "refocus": "refocus a photo",
 }
 # The nodes that ask for a task; each has a socket called model.
-TASK_OF = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack"}
+TASK_OF = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack", "RefocusPhoto": "refocus"}
 
 
 class Engine(Protocol):
@@ -144,9 +144,14 @@ def tasks_asked(prompt, loader: str) -> set[str]:
     }
 
 
+def brought(engine: str, task: str) -> set[str]:
+    """Ids of the inputs that an engine brings to a task's node."""
+    return _BROUGHT[task][engine]
+
+
 def foreign(engine: str, task: str) -> set[str]:
     """Ids of the inputs that other engines bring to a task's node and this one does not read."""
-    return set().union(*_BROUGHT[task].values()) - _BROUGHT[task][engine]
+    return set().union(*_BROUGHT[task].values()) - brought(engine, task)
 
 
 def _runs(engine: str) -> dict:

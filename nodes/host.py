@@ -35,11 +35,13 @@ RefocusModelType = io.Custom("REFOCUS_MODEL")
 @dataclasses.dataclass(frozen=True)
 class RefocusModel:
     """A loaded engine. engine: its name; tasks: {task: what does it}, see engines.TASKS; models: what it runs on, for
-    the engine's own nodes (GenfocusModels, SvdModels; None for the optical engine)."""
+    the engine's own nodes (GenfocusModels, SvdModels; None for the optical engine); finds_depth: whether its "refocus"
+    hands back a disparity where none was given."""
 
     engine: str
     tasks: Mapping[str, Callable]
     models: Any = None
+    finds_depth: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

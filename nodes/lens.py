@@ -1,6 +1,7 @@
 """RefocusLens and RefocusRack: from depth to a defocus map, with a focus that stands or moves."""
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..pipelines.image.checks import RefocusError, check_image
 from ..pipelines.image.progress import Counter
@@ -193,14 +194,11 @@ def scene_left(image, depth, depth_kind: str, mask=None) -> dict:
     depth_kind: as the widget; width: of the full picture in pixels; automatic, mask: numbers, mask None where there is
     none}
     """
-    one = depth[:1] if depth.ndim > 2 else depth
-    plane, kind = plane_of(one, resolve_kind(depth, depth_kind))
-    size = view_size(*image.shape[1:3])
-    small = small_plane(plane[0], size)[None]
+    small, kind = small_disparity(depth, depth_kind, image)
     seen = small_picture(image[0])
     under = None
     if mask is not None:
-        white = small_plane((mask[:1] if mask.ndim > 2 else mask[None])[0], size)[None]
+        white = small_plane((mask[:1] if mask.ndim > 2 else mask[None])[0], (small.shape[1], small.shape[2]))[None]
         under = float(focus_at_mask(small, white)) if (white > 0.5).any() else None
     return {
         "picture": kept_picture(seen),
@@ -212,6 +210,13 @@ def scene_left(image, depth, depth_kind: str, mask=None) -> dict:
         "automatic": float(focus_automatic(small)),
         "mask": under,
     }
+
+
+def small_disparity(depth, depth_kind: str, image) -> tuple[Tensor, str]:
+    """(plane [1, h, w] of the first depth map, as small as a view shows the image; its kind, see plane_of)."""
+    one = depth[:1] if depth.ndim > 2 else depth
+    plane, kind = plane_of(one, resolve_kind(depth, depth_kind))
+    return small_plane(plane[0], view_size(*image.shape[1:3]))[None], kind
 
 
 class RefocusRack(io.ComfyNode):

@@ -28,7 +28,7 @@ class LoadRefocusModel(io.ComfyNode):
             ],
             outputs=[
                 RefocusModelType.Output(
-                    display_name="model", tooltip="For BokehSynthesize, DeblurAiF and FocalStackGenerate."
+                    display_name="model", tooltip="For RefocusPhoto, BokehSynthesize, DeblurAiF and FocalStackGenerate."
                 )
             ],
             hidden=[io.Hidden.prompt, io.Hidden.unique_id],

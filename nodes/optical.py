@@ -1,5 +1,7 @@
 """The optical engine: our own lens simulation, focal stacks and deconvolution; it needs no files."""
 
+from collections.abc import Callable
+
 import torch
 from comfy_api.latest import io
 
@@ -10,13 +12,24 @@ from ..pipelines.optical import (
     deblur,
     estimate_coarse,
     estimate_defocus,
+    refocus,
     rehearsal,
     render_bokeh,
     render_stack,
     stack_disparities,
 )
 from ..pipelines.optics import from_1000, resize_depth, to_disparity
-from .host import RefocusModel, device_for, from_device, progress_bar, rare, share_input, sweep_inputs, to_device
+from .host import (
+    Refocused,
+    RefocusModel,
+    device_for,
+    from_device,
+    progress_bar,
+    rare,
+    share_input,
+    sweep_inputs,
+    to_device,
+)
 
 NAME = "optical"
 STEPS = 10_000  # of a bar that several jobs share
@@ -83,6 +96,13 @@ def options() -> dict[str, list]:
         ],
         "deblur": [],
         "estimate": [],
+        "refocus": [
+            _quality("best", "best looks through more points of the lens; fast is for finding the look."),
+            _highlights(
+                "How many times white a small clipped highlight is taken to be, so that its disc glows in the colour "
+                "of its rim. 1: off."
+            ),
+        ],
         "stack": [
             *sweep_inputs(),
             _quality("fast", "best looks through more points of the lens and takes longer."),
@@ -104,7 +124,14 @@ def why_not(*, tasks) -> str | None:
 
 
 def load() -> RefocusModel:
-    return RefocusModel(NAME, {"bokeh": _bokeh, "deblur": _deblur, "stack": _stack, "estimate": _estimate})
+    tasks: dict[str, Callable] = {
+        "bokeh": _bokeh,
+        "deblur": _deblur,
+        "stack": _stack,
+        "estimate": _estimate,
+        "refocus": _refocus,
+    }
+    return RefocusModel(NAME, tasks)
 
 
 def _share(bar, start: float, end: float):
@@ -136,6 +163,27 @@ def _deblur(image, *, strength, defocus, aperture):
     image, defocus, aperture = (to_device(t, device) for t in (image, defocus, aperture))
     out = deblur(image, defocus, aperture=aperture, strength=strength, progress=_share(bar, ESTIMATION, 1.0))
     return from_device(out), from_device(defocus)
+
+
+def _refocus(image, *, focus, blur, depth, aperture, **given):
+    device = device_for("lens blur", rehearsal.lens_blur)
+    device_for("deblurring", rehearsal.deblurring)
+    made = refocus(
+        to_device(image, device),
+        None if depth is None else to_device(depth, device),
+        focus=focus,
+        blur=from_1000(blur, image.shape[2]),
+        aperture=to_device(aperture, device),
+        progress=progress_bar(),
+        **given,
+    )
+    return Refocused(
+        from_device(made.image),
+        from_device(made.defocus),
+        f"{NAME}: no weights; {made.describe()}",
+        source=from_device(made.source),
+        disparity=None if made.disparity is None else from_device(made.disparity),
+    )
 
 
 def _estimate(image):

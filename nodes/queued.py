@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .abilities import running_server
-from .engines import DEFAULT, ENGINES, TASK_OF, foreign, inputs, loader_inputs
+from .engines import DEFAULT, ENGINES, TASK_OF, brought, foreign, inputs, loader_inputs
 
 LOADER = "LoadRefocusModel"
 
@@ -38,7 +38,7 @@ def settle(prompt: dict[str, Any]) -> None:
         if engine is None:
             continue
         for i in _idle(kind, engine):
-            if i.id in given:
+            if i.id in given and not _finishes(given, kind, i.id):
                 if i.optional:
                     del given[i.id]
                 else:
@@ -52,6 +52,13 @@ def _idle(kind: str, engine: str) -> list:
         return [i for i in loader_inputs() if i.id not in own]
     task = TASK_OF[kind]
     return [i for i in inputs(task) if i.id in foreign(engine, task)]
+
+
+def _finishes(given: dict, kind: str, name: str) -> bool:
+    """Whether an input may be read by the engine that finishes a node's work, where its widget `finish` names one."""
+    finish = given.get("finish")
+    named = kind in TASK_OF and (finish == DEFAULT or isinstance(finish, list))  # a list: over a link
+    return named and name in brought(DEFAULT, TASK_OF[kind])
 
 
 def _nodes(prompt: dict) -> Iterator[tuple[str, dict]]:

@@ -13,7 +13,7 @@ from .abilities import running_server
 from .aperture import ApertureShapeMask
 from .host import as_typed
 from .lens import scene_left
-from .sample import grey, sample
+from .sample import grey, sample, sample_photo
 
 _drawing = asyncio.Semaphore(1)  # an opening takes 40 MB while it is drawn: one at a time, however many ask
 
@@ -28,11 +28,12 @@ def listen() -> None:
 
 async def sample_scene(request: web.Request) -> web.Response:
     """The sample as RefocusLens would leave it behind: to be clicked at before anything ran."""
-    return web.json_response(await _elsewhere(_sample_scene))
+    return web.json_response(await _elsewhere(_sample_scene, request.query.get("output") == "photo"))
 
 
-def _sample_scene() -> dict:
-    return scene_left(sample()["image"], grey(sample()["depth"]), "auto")
+def _sample_scene(photo: bool) -> dict:
+    picture = sample_photo() if photo else sample()["image"]
+    return scene_left(picture, grey(sample()["depth"]), "auto")
 
 
 async def aperture(request: web.Request) -> web.Response:

@@ -33,6 +33,11 @@ def _picture(file) -> Tensor:
     return torch.from_numpy(np.asarray(file.convert("RGB")).astype(np.float32) / 255)[None]
 
 
+def sample_photo() -> Tensor:
+    """The sample focused on its far end, [1, H, W, 3]."""
+    return sample()["stack"][-1:]
+
+
 def grey(plane: Tensor) -> Tensor:
     """[B, H, W] -> an image of three equal channels."""
     return plane[..., None].expand(-1, -1, -1, 3)
@@ -89,7 +94,7 @@ class RefocusSample(io.ComfyNode):
     def execute(cls, image=None, depth=None, stack=None) -> io.NodeOutput:
         own = [name for name, given in {"image": image, "depth": depth, "stack": stack}.items() if given is not None]
         sharp = sample()["image"] if image is None else check_image(image)
-        photo = sample()["stack"][-1:] if image is None else sharp
+        photo = sample_photo() if image is None else sharp
         if depth is not None:
             plane = check_plane(depth, "depth")
             if plane.isnan().any():

@@ -14,7 +14,7 @@ from ..workflows.optical import OPTICAL
 from .photo import motorcycle, pages
 
 OUT = Path(ROOT) / "out" / "demo"
-REFOCUS, STACK, _, RACK, APERTURE = OPTICAL
+REFOCUS, STACK, _, RACK, APERTURE, _ = OPTICAL
 PULL = "0: 0.91, 0.76; 7: 0.48, 0.64; 15: 0.06, 0.2 strength=60"  # the front wheel, the engine, the wall
 WIDE = {"focus_x": 0.42, "focus_y": 0.6, "strength": 120.0}
 # (name, caption, changes to the nodes of the first workflow)

@@ -166,9 +166,19 @@ def fused(scene):
     return sheet([stack[4], image[0], order[0], confidence[0]], 2, names)
 
 
+def photo(scene):
+    soft = {"image": scene.sample["photo"], "depth": scene.depth, "depth_kind": "disparity"}
+    points = [dict(zip(("focus_x", "focus_y"), point, strict=True)) for point in POINTS.values()]
+    asked = [{**points[0], "blur": 60.0}, {**points[1], "blur": 60.0}, {**points[1], "blur": 0.0}]
+    made = [scene.flow.node("RefocusPhoto", **soft, **one)["IMAGE"] for one in asked]
+    seen = scene.shown(scene.sample["photo"], *made)
+    return sheet([p[0] for p in seen], 2, ("the photo", "focus on the pawn", "focus on the king", "blur 0"))
+
+
 # Name of the file, which begins with the node's: what draws it.
 PICTURES = {
     "RefocusSample": sample,
+    "RefocusPhoto": photo,
     "RefocusLens": lens,
     "RefocusLens_factors": factors,
     "RefocusRack": rack,

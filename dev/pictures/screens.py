@@ -26,7 +26,8 @@ SOURCES = {
     "model": ("LoadRefocusModel", "model"),
 }
 ALONE = {"RefocusSample", "ApertureShapeMask"}  # nodes that need nothing connected
-WITHOUT_MODEL = {"BokehSynthesize", "DeblurAiF", "FocalStackGenerate"}  # their input `model` may stay free
+# Their input `model` may stay free.
+WITHOUT_MODEL = {"RefocusPhoto", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate"}
 
 
 def of_node(info, kind):

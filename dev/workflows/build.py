@@ -29,6 +29,7 @@ CORE = ("nodes", "comfy_extras", "comfy_api_nodes")
 SHOWS_PICTURE = {
     "SaveImage": (240, 240), "PreviewImage": (240, 200), "MaskPreview": (240, 200), "SaveAnimatedWEBP": (240, 300),
     "RefocusSample": (240, 230), "RefocusDepth": (240, 150), "ApertureShapeMask": (240, 190), "RefocusLens": (340, 290),
+    "RefocusPhoto": (340, 290),
     "RefocusRack": (400, 400), "BokehSynthesize": (280, 250), "DeblurAiF": (260, 250), "FocalStackGenerate": (280, 280),
     "SelectFocusFrame": (280, 280), "StackFuse": (280, 250), "LoadRefocusModel": (240, 20),
 }  # fmt: skip

@@ -87,6 +87,24 @@ def refocus_photo(info) -> Flow:
     return flow
 
 
+def any_photo(info) -> Flow:
+    flow = Flow(info)
+    photo, depth, sample = own_photo(flow)
+    made = flow.node(
+        "RefocusPhoto", image=sample["photo"], depth=sample["depth"], focus_x=0.615, focus_y=0.67, blur=60.0
+    )
+    save = save_picture(flow, "Refocused", made)
+    note = flow.note(
+        "**Click** in the picture on what should be sharp, and **press Run**. The sample is focused on its far end.\n\n"
+        "**Blur:** the wheel, or drag with Shift, over that picture; or **blur**, 0 = everything in focus. **keep** "
+        "leaves what does not change as it is.\n\nThe optical engine sharpens what is mildly out of focus, and blurs "
+        "anything. Detail that a large blur has destroyed needs a **model** from **Load Refocus Model**.\n\n"
+        + about_depth()
+    )
+    flow.lay_out(("Start", [photo, note], [60, depth], [sample]), ("Focus", [60, made]), ("Picture", [save]))
+    return flow
+
+
 def focal_stack(info) -> Flow:
     flow = Flow(info)
     photo, depth, sample = own_photo(flow)
@@ -224,4 +242,5 @@ OPTICAL = {
     "3 Fuse a focal stack": fuse_stack,
     "4 Rack focus": rack_focus,
     "5 New aperture for a focal stack": stack_new_aperture,
+    "6 Refocus any photo": any_photo,
 }

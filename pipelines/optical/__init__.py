@@ -7,6 +7,7 @@ from .bokeh.render import SAMPLES, render_bokeh
 from .deconvolution.deblur import deblur
 from .deconvolution.estimate import estimate_coarse, estimate_defocus
 from .focal_stack import render_stack
+from .refocus import refocus
 from .stacking.fuse import METHODS as FUSE_METHODS
 from .stacking.fuse import FuseResult, fuse_stack
 
@@ -20,6 +21,7 @@ __all__ = [
     "estimate_defocus",
     "fuse_stack",
     "lost_light",
+    "refocus",
     "rehearsal",
     "render_bokeh",
     "render_stack",

@@ -22,6 +22,7 @@ from .focus import (
     focus_lens,
     stack_disparities,
 )
+from .keep import keep_unchanged
 from .lens import Camera, DefocusMap, defocus_from_disparity, from_1000
 from .rack import EASINGS, Keyframe, Rack, parse_keyframes, rack_focus
 from .show import pack_16_bit, plane_of, show_defocus, show_depth, show_focus, zones
@@ -51,6 +52,7 @@ __all__ = [
     "focus_automatic",
     "focus_lens",
     "from_1000",
+    "keep_unchanged",
     "metric_to_relative",
     "pack_16_bit",
     "parse_keyframes",

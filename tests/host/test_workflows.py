@@ -17,7 +17,7 @@ from rackfocus.dev.workflows.optical import OPTICAL
 from rackfocus.dev.workflows.write import WORKFLOWS
 from rackfocus.tests.host.graphs import slope
 
-REFOCUS, STACK, FUSE, RACK, APERTURE = OPTICAL
+REFOCUS, STACK, FUSE, RACK, APERTURE, PHOTO = OPTICAL
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +142,19 @@ def test_stack_new_aperture(root, client, sample):
     (left,) = run.outputs[by_type(prompt, "RefocusLens")]["rackfocus"]
     red, green, _ = np.moveaxis(np.asarray(Image.open(io.BytesIO(client.fetch(left["plane"]))), float), -1, 0)
     assert np.corrcoef((256 * red + green).ravel(), near.ravel())[0, 1] > 0.6
+
+
+def test_refocus_any_photo(root, client, sample):
+    """Focused on the books; now the king is sharper than he was, and they are not."""
+    _, frames, _ = sample
+    prompt, run = shipped(root, client, PHOTO)
+    made = gradients(saved(client, prompt, run)["refocused"][0])
+    before = gradients(Image.fromarray(frames[-1].astype(np.uint8)))
+    assert made.shape == before.shape
+    given = prompt[by_type(prompt, "RefocusPhoto")]["inputs"]
+    x, y = round(given["focus_x"] * made.shape[1]), round(given["focus_y"] * made.shape[0])
+    king, books = np.s_[y - 50 : y + 30, x - 12 : x + 12], np.s_[60:110, 300:500]
+    assert made[king].mean() > 1.2 * before[king].mean() and made[books].mean() < 0.55 * before[books].mean()
 
 
 def test_ones_own_photo_and_depth_take_the_samples_place(root, client):

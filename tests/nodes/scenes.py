@@ -5,6 +5,7 @@ from functools import cache
 import torch
 
 from rackfocus.nodes import NODES
+from rackfocus.nodes.host import Refocused, RefocusModel
 from rackfocus.pipelines.optics import DefocusMap
 from rackfocus.tests.pictures import random
 
@@ -86,6 +87,7 @@ BASE = {
     "ApertureShapeMask": {},
     "RefocusDepth": {"image": image, "model": "relative"},
     "RefocusLens": {"depth": depth},
+    "RefocusPhoto": {"image": image, "depth": depth, "blur": 200.0},
     "RefocusRack": {"depth": depth, "keyframes": "0: 0.1, 0.1; 3: 0.9, 0.9"},
     "BokehSynthesize": {"image": image, "defocus": defocus},
     "DeblurAiF": {"image": image},
@@ -93,6 +95,15 @@ BASE = {
     "SelectFocusFrame": {"stack": stack},
     "StackFuse": {"stack": stack},
 }
+
+
+def brightener() -> RefocusModel:
+    """A model that refocuses by making the picture brighter."""
+
+    def refocus(image, *, focus, blur, depth, aperture):
+        return Refocused(0.9 * image + 0.1, None, "brighter")
+
+    return RefocusModel("genfocus", {"refocus": refocus})
 
 
 def run(node_id: str, **inputs) -> list:

@@ -57,6 +57,10 @@ OTHER = {
 }
 
 
+# Inputs that no engine brings, and which do not act everywhere.
+OWN_ROWS = {("RefocusPhoto", name) for name in ("finish", "depth_kind", "aperture")}
+
+
 def is_shown(i, values: dict) -> bool:
     return acts_with(acts_where(i), values.get)
 
@@ -104,7 +108,7 @@ def test_an_engines_options_act_where_it_runs(node_id):
     for name, i in inputs(node_id).items():
         readers = {e for e, engine in ENGINES.items() if name in ids(engine.options().get(TASK_OF[node_id], []))}
         if not readers:
-            assert acts_where(i) == [{}], name
+            assert acts_where(i) == [{}] or (node_id, name) in OWN_ROWS, name
             continue
         for engine in ENGINES:
             values = {"model.engine": engine, "input_position": AUTOMATIC}
@@ -121,6 +125,18 @@ def test_a_file_is_asked_for_where_its_engine_is_chosen():
 
 def ids(listed) -> set[str]:
     return {i.id for i in listed}
+
+
+def test_what_the_lens_reads_acts_where_it_finishes():
+    shown = inputs("RefocusPhoto")
+    for engine in ENGINES:
+        by_model, by_lens = ({"model.engine": engine, "finish": finish} for finish in ("model", DEFAULT))
+        assert is_shown(shown["finish"], by_model) == (engine != DEFAULT)
+        for name in ("quality", "highlights", "aperture"):
+            assert is_shown(shown[name], by_lens)
+            assert is_shown(shown[name], by_model) == (engine == DEFAULT), name
+    assert not is_shown(shown["finish"], {"model.engine": None})
+    assert is_shown(shown["depth_kind"], {"depth": {}}) and not is_shown(shown["depth_kind"], {"depth": None})
 
 
 def test_an_engine_may_name_rows_of_its_own():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rackfocus.pipelines.optics import DefocusMap
-from rackfocus.tests.nodes.scenes import BASE, corner, defocus, depth, image, random, run, same, stack
+from rackfocus.tests.nodes.scenes import BASE, brightener, corner, defocus, depth, image, random, run, same, stack
 
 
 def test_inputs_are_not_written_to():
@@ -13,6 +13,7 @@ def test_inputs_are_not_written_to():
         "RefocusDepth",
         "RefocusLens",
         "RefocusRack",
+        "RefocusPhoto",
         "BokehSynthesize",
         "DeblurAiF",
         "FocalStackGenerate",
@@ -55,6 +56,32 @@ def test_alpha_is_dropped():
         ("BokehSynthesize", {"image": image, "defocus": defocus, "aperture": lambda: corner() * 0}, "all black"),
         ("DeblurAiF", {"image": lambda: image()[:0]}, "empty batch"),
         ("FocalStackGenerate", {"image": image}, "no depth map"),
+        ("RefocusPhoto", {"image": {"samples": 0}}, "latent"),
+        ("RefocusPhoto", {"image": lambda: image()[:0]}, "empty batch"),
+        (
+            "RefocusPhoto",
+            {"image": image, "depth": depth, "focus_y": -0.1},
+            "focus_y is -0.1, but a number from 0 to 1",
+        ),
+        ("RefocusPhoto", {"image": image, "depth": depth, "blur": float("nan")}, "blur is nan"),
+        ("RefocusPhoto", {"image": image, "depth": lambda: torch.ones(3, 48, 64)}, "3 frames"),
+        ("RefocusPhoto", {"image": image, "depth": image}, "picture in colour"),
+        (
+            "RefocusPhoto",
+            {"image": image},
+            "photo is sharp everywhere, so nothing tells what is near .*connect a depth map",
+        ),
+        ("RefocusPhoto", {"image": image, "depth": depth, "aperture": lambda: corner() * 0}, "all black"),
+        (
+            "RefocusPhoto",
+            {"image": image, "depth": depth, "aperture": corner, "model": brightener},
+            "aperture is connected and finish is model, but genfocus .*choose finish optical, or disconnect",
+        ),
+        (
+            "RefocusPhoto",
+            {"image": image, "finish": "optical", "model": brightener},
+            "finish is optical and no depth map is connected, but genfocus finds none .*connect",
+        ),
         ("SelectFocusFrame", {"stack": lambda: image()[:0]}, "empty batch"),
         ("SelectFocusFrame", {"stack": image}, "one frame, but two or more are needed: .*animated PNG"),
         ("StackFuse", {"stack": image}, "one frame, but two or more are needed: .*first alone since ComfyUI 0.21"),
@@ -70,7 +97,16 @@ def test_wrong_input_is_one_sentence(node_id, wrong, said):
 
 @pytest.mark.parametrize(
     "node_id",
-    ["RefocusDepth", "RefocusLens", "RefocusRack", "BokehSynthesize", "DeblurAiF", "FocalStackGenerate", "StackFuse"],
+    [
+        "RefocusDepth",
+        "RefocusLens",
+        "RefocusRack",
+        "RefocusPhoto",
+        "BokehSynthesize",
+        "DeblurAiF",
+        "FocalStackGenerate",
+        "StackFuse",
+    ],
 )
 def test_one_pixel_and_constant_depth_run(node_id):
     one = torch.full((1, 1, 1, 3), 0.5)
@@ -78,6 +114,7 @@ def test_one_pixel_and_constant_depth_run(node_id):
         "RefocusDepth": {"image": one, "model": "relative"},
         "RefocusLens": {"depth": one},
         "RefocusRack": {"depth": one},
+        "RefocusPhoto": {"image": one, "depth": one},
         "BokehSynthesize": {"image": one, "defocus": DefocusMap(one[..., 0])},
         "DeblurAiF": {"image": one},
         "FocalStackGenerate": {"image": one, "depth": one, "frames": 2},

@@ -46,6 +46,16 @@ def test_two_values_of_any_widget_are_one_where_it_is_not_read(kind, engine):
         assert (settled(link) == settled(b)) == (name not in own), name
 
 
+def test_what_the_engine_that_finishes_reads_is_read():
+    def prompt(finish, quality):
+        photo = node("RefocusPhoto", finish=finish, quality=quality, model=["9", 0])
+        return settled({"1": photo, "9": node("LoadRefocusModel", engine="genfocus")})
+
+    assert prompt("model", "fast") == prompt("model", "best")
+    for finish in ("optical", ["7", 0]):
+        assert prompt(finish, "fast") != prompt(finish, "best")
+
+
 def test_a_required_widget_is_given_its_default_and_an_optional_one_left_out():
     prompt = {
         "1": node("BokehSynthesize", quality="fast", highlights=3.0, seed=5, image=["2", 0], model=["9", 0]),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from types import SimpleNamespace
 
 import folder_paths
 import numpy as np
@@ -123,7 +124,12 @@ def test_outputs_are_those_without_a_page(monkeypatch):
 
 
 def test_the_sample_is_there_before_anything_ran():
-    seen = json.loads(asyncio.run(routes.sample_scene(None)).text)
+    seen, photo = (
+        json.loads(asyncio.run(routes.sample_scene(SimpleNamespace(query=query))).text)
+        for query in ({}, {"output": "photo"})
+    )
+    assert photo["picture"]["filename"] != seen["picture"]["filename"], "the photo has a focus of its own"
+    assert (photo["picture"]["width"], photo["width"]) == (576, 576)
     assert (seen["picture"]["width"], seen["picture"]["height"]) == (768, 512)
     assert plane_of(seen["plane"]).max() == pytest.approx(1.0, abs=0.02)
     assert 0.002 < pixels(seen["shine"]).any(-1).mean() < 0.02  # its fairy lights

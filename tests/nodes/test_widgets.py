@@ -6,6 +6,7 @@ from rackfocus.pipelines.optics import DefocusMap
 from rackfocus.tests.nodes.scenes import (
     BASE,
     BY_ID,
+    brightener,
     corner,
     defocus,
     depth,
@@ -62,6 +63,19 @@ CHANGES = {
         "in_focus_range": (0.3, {}),
         "focus_mask": (corner, {"focus_by": "mask", "focus_mask": lambda: 1 - corner()}),
         "image": (image, {}),
+    },
+    "RefocusPhoto": {
+        "image": (lambda: 1 - image(), {}),
+        "focus_x": (0.9, {}),
+        "focus_y": (0.05, {}),
+        "blur": (30.0, {}),
+        "keep": (False, {}),
+        "finish": ("optical", {"model": brightener}),
+        "depth_kind": ("inverted", {}),
+        "depth": (lambda: depth().flip(2), {}),
+        "aperture": (half, {}),
+        "quality": ("fast", {}),
+        "highlights": (1.0, {}),
     },
     "RefocusRack": {
         "depth": (lambda: depth().flip(2), {}),

@@ -2,7 +2,7 @@
 
 from rackfocus.dev.bench.truth import scenes
 from rackfocus.pipelines.learn2refocus import position_at
-from rackfocus.pipelines.learn2refocus.automatic import sharpest_disparity
+from rackfocus.pipelines.optics.sharpest import sharpest_disparity
 
 
 def errors(as_8_bit: bool) -> list[float]:

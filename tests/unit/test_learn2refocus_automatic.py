@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from rackfocus.pipelines.image.checks import RefocusError
-from rackfocus.pipelines.learn2refocus import automatic, position_at
-from rackfocus.pipelines.learn2refocus.automatic import _energies, _of_one_size, automatic_position, sharpest_disparity
+from rackfocus.pipelines.learn2refocus import position_at
+from rackfocus.pipelines.learn2refocus.automatic import automatic_position
 from rackfocus.pipelines.optical import render_bokeh
-from rackfocus.pipelines.optics import DefocusMap
+from rackfocus.pipelines.optics import DefocusMap, sharpest
+from rackfocus.pipelines.optics.sharpest import _energies, _of_one_size, sharpest_disparity
 from rackfocus.tests.pictures import ramp, random
 
 SIZE = (60, 152)
@@ -70,9 +71,9 @@ def test_large_photos_are_looked_at_smaller(monkeypatch):
     image = photo(17.5)
     big = torch.nn.functional.interpolate(image.movedim(-1, 1), scale_factor=4, mode="bilinear").movedim(1, -1)
     big = (big + random(*big.shape, seed=1, low=-0.15, high=0.15)).clamp(0, 1)
-    monkeypatch.setattr(automatic, "LONGEST", SIZE[1])
+    monkeypatch.setattr(sharpest, "LONGEST", SIZE[1])
     assert sharpest_disparity(big, slope()) == pytest.approx(17.5, abs=2.0)
-    monkeypatch.setattr(automatic, "LONGEST", 10 * SIZE[1])
+    monkeypatch.setattr(sharpest, "LONGEST", 10 * SIZE[1])
     assert abs(sharpest_disparity(big, slope()) - 17.5) > 2.5
 
 
@@ -125,8 +126,10 @@ def test_one_distance_is_its_own_answer():
 
 
 def test_what_cannot_be_answered_is_said():
+    plain = torch.full((1, *SIZE, 3), 0.5)
+    assert sharpest_disparity(plain, slope()) is None
     with pytest.raises(RefocusError, match="no detail that tells"):
-        sharpest_disparity(torch.full((1, *SIZE, 3), 0.5), slope())
+        automatic_position(plain, slope())
     with pytest.raises(RefocusError, match="2 images were given"):
         sharpest_disparity(random(2, *SIZE, 3), slope())
     with pytest.raises(RefocusError, match="depth has 3 frames"):

@@ -13,7 +13,9 @@ export function focusView(host) {
   return new FocusView(host);
 }
 
-class FocusView extends SceneView {
+export class FocusView extends SceneView {
+  static blur = "strength"; // the widget of an artist's blur
+
   constructor(host) {
     super(host);
     this.open(HEIGHT);
@@ -94,11 +96,11 @@ class FocusView extends SceneView {
 
   focusAt({ x, y }) {
     const to = (v) => Math.round(1000 * Math.min(1, Math.max(0, v))) / 1000;
-    this.host.set({ focus_by: "point", focus_x: to(x), focus_y: to(y) });
+    this.host.set({ ...(this.host.has("focus_by") && { focus_by: "point" }), focus_x: to(x), focus_y: to(y) });
   }
 
   get blurWidget() {
-    return this.host.get("lens") === "camera" ? "f_number" : "strength";
+    return this.host.get("lens") === "camera" ? "f_number" : this.constructor.blur;
   }
 
   /** More blur by a factor: more strength, or a smaller f-number. */
@@ -107,6 +109,6 @@ class FocusView extends SceneView {
       this.host.set({ f_number: Math.min(64, Math.max(0.1, Math.round((10 * from) / factor) / 10)) });
       return;
     }
-    this.host.set({ strength: stronger(from, factor) });
+    this.host.set({ [this.constructor.blur]: stronger(from, factor) });
   }
 }

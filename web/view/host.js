@@ -166,6 +166,18 @@ export class HostNode {
     return source && !ASLEEP.has(source.mode) ? HostNode.of(source) : null;
   }
 
+  /** The name of the output that feeds an input, past reroutes; null if there is none. */
+  outputBefore(input) {
+    let node = this.node, at = (node.inputs ?? []).findIndex((i) => i.name === input || i.widget?.name === input);
+    for (let steps = 0; steps < 100; steps++) {
+      const link = node.getInputLink?.(at), source = node.getInputNode?.(at);
+      if (!link || !source) return null;
+      if (source.type !== "Reroute") return source.outputs?.[link.origin_slot]?.name ?? null;
+      [node, at] = [source, 0];
+    }
+    return null;
+  }
+
   /** The node that feeds an input; null where nothing will when the graph runs, undefined where that cannot be told. */
   source(input) {
     if (!this.isLinked(input)) return null;
@@ -193,7 +205,7 @@ export class HostNode {
     if (source.type !== "RefocusSample") return null;
     const own = source.before("image");
     if (own) return source.pictureBefore("image");
-    const answer = await api.fetchApi("/rackfocus/sample");
+    const answer = await api.fetchApi(`/rackfocus/sample?output=${this.outputBefore(input)}`);
     return answer.ok ? { result: await answer.json() } : null;
   }
 

@@ -6,6 +6,8 @@ import { loadPicture } from "./pictures.js";
 
 /** A view says what it draws and what the hands do: words(), draw(context, area, scale), press, drag, release, ... */
 export class SceneView {
+  static looks = LOOKS;
+
   constructor(host) {
     this.host = host;
     this.mode = "live";
@@ -17,7 +19,7 @@ export class SceneView {
       this.frame.invalidate();
     });
     this.frame = new Frame({ name: "view", draw: (context, area, scale) => this.draw(context, area, scale) });
-    this.show = this.frame.addChoice(LOOKS, (mode) => {
+    this.show = this.frame.addChoice(this.constructor.looks, (mode) => {
       this.mode = mode;
       this.refresh();
     });
@@ -74,7 +76,7 @@ export class SceneView {
     const source = this.host.before("image");
     if (!source) return "nothing";
     const own = source.type === "RefocusSample" ? source.before("image") : source;
-    return own ? `${own.type} ${own.type === "LoadImage" ? own.get("image") : own.node.id}` : "sample";
+    return own ? `${own.type} ${own.type === "LoadImage" ? own.get("image") : own.node.id}` : `sample ${this.host.outputBefore("image")}`;
   }
 
   async load(left, url = null) {

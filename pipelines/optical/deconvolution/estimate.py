@@ -42,7 +42,7 @@ _RINGS = 16
 _FIRST_RING = 2  # lower frequencies tell about the scene, not the lens
 _CORRELATED = 0.5  # edges tie frequencies together: this share of them counts
 _DOUBT = 4.0  # log likelihood by which a larger radius must win
-_LEAST_RADIUS = 1.25  # px: no photo is sharper than its sensor and demosaicing
+LEAST_RADIUS = 1.25  # px: no photo is sharper than its sensor and demosaicing
 _SIGNAL = 4.0  # signal to noise below which a window tells nothing
 _MOST_CLIPPED = 0.1  # share of a window's pixels from which it tells nothing
 _QUANTUM = 1 / 255 / math.sqrt(12)  # sRGB: noise of 8-bit steps
@@ -64,7 +64,7 @@ def estimate_defocus(image: Tensor, *, progress: Progress | None = None) -> Defo
     if min(h, w) < WINDOW:
         return DefocusMap(image.new_zeros(image.shape[:3]))
     # Frame by frame from the decoding on: even a power may round otherwise at another place in a batch.
-    counter = Counter(progress, _total(len(image), h, w))
+    counter = Counter(progress, tick_count(len(image), h, w))
     with counter:
         counter.pulse()
         return DefocusMap(torch.stack([_estimate(frame.clamp(0, 1), counter.tick) for frame in image]))
@@ -82,7 +82,7 @@ def estimate_coarse(image: Tensor, *, pixels: int = PIXELS, progress: Progress |
     scale = min(1.0, math.sqrt(pixels / (h * w)))
     if scale < 1:
         size = (max(1, math.floor(h * scale)), max(1, math.floor(w * scale)))
-        with Counter(progress, _total(len(image), *size)):
+        with Counter(progress, tick_count(len(image), *size)):
             image = torch.stack([_reduced(frame.clamp(0, 1), size) for frame in image])
     return estimate_defocus(image, progress=progress).scaled_to(h, w)
 
@@ -96,7 +96,7 @@ def _reduced(frame: Tensor, size: tuple[int, int]) -> Tensor:
     return encode_srgb(where_able("reduction of photos", means_over_areas, means, decode_srgb(frame)))
 
 
-def _total(frames: int, h: int, w: int) -> int:
+def tick_count(frames: int, h: int, w: int) -> int:
     """Calls of tick; 1 of nothing where no window fits."""
     return frames * sum(_passes(h, w)) or 1
 
@@ -109,8 +109,21 @@ def _passes(h: int, w: int) -> list[int]:
 
 def _estimate(frame: Tensor, tick: Tick) -> Tensor:
     """frame [H, W, 3] sRGB -> radius [H, W]."""
-    light = full = luminance(frame)
+    full = luminance(frame)
     look()
+    score, told = window_scores(frame, full, tick)
+    look()
+    if not told.any():
+        return torch.zeros_like(full)
+    radius = _to_pixels(_lower_quartile(_smallest_likely(score), told), full.shape)
+    look()
+    radius = torch.minimum(radius, steepest(full))
+    look()
+    return torch.where(radius < LEAST_RADIUS, 0, radius)
+
+
+def window_scores(frame: Tensor, light: Tensor, tick: Tick) -> tuple[Tensor, Tensor]:
+    """frame [H, W, 3] sRGB, its luminance [H, W] -> log L [radii, h, w] of every window, which of them tell [h, w]."""
     brightest = frame.amax(-1)
     clipped = ((brightest >= WHITE) | (brightest <= 1 - WHITE)).float()
     score, told = _scores(light, clipped, 0, tick)  # [radii, h, w], [h, w]
@@ -124,14 +137,12 @@ def _estimate(frame: Tensor, tick: Tick) -> Tensor:
         coarse, tells = coarse[:, rows][:, :, columns], tells[rows][:, columns]
         score = score + coarse * tells
         told = told | tells
-    look()
-    if not told.any():
-        return torch.zeros_like(full)
-    radius = _to_pixels(_lower_quartile(_smallest_likely(score), told), full.shape)
-    look()
-    radius = torch.minimum(radius, steepest(full))
-    look()
-    return torch.where(radius < _LEAST_RADIUS, 0, radius)
+    return score, told
+
+
+def misfit(best: Tensor) -> Tensor:
+    """How much worse than by chance the best radius of a window fits: its likelihoods differ by so much less."""
+    return (-best / (0.25 * _RINGS * LEVELS)).clamp(min=1)
 
 
 def luminance(image: Tensor) -> Tensor:
@@ -145,8 +156,8 @@ def _smallest_likely(score: Tensor) -> Tensor:
     """log L [radii, h, w] -> radius [h, w]: the smallest that is less likely than the best one by _DOUBT at most."""
     best = score.amax(0)
     # Real windows misfit more than chance: doubt grows with it (quasi-likelihood).
-    misfit = (-best / (0.25 * _RINGS * LEVELS)).clamp(min=1)
-    return torch.tensor(RADII, device=score.device)[(score >= best - _DOUBT * misfit).float().argmax(0)]
+    doubt = _DOUBT * misfit(best)
+    return torch.tensor(RADII, device=score.device)[(score >= best - doubt).float().argmax(0)]
 
 
 def steepest(light: Tensor) -> Tensor:
