@@ -132,7 +132,7 @@ def example(
     random = random_of(seed, key, variant)
     shots = shots_of(d, random, settings)
     source, *targets = _photograph(aif, d, shots, settings.quality)
-    source = in_steps(_as_from_a_camera(source, random, settings), 255)
+    source = in_steps(as_from_a_camera(source, random, settings), 255)
     photos = [
         Photo(image, plane.disparity, plane.point, blur, (image == aif).all(-1))
         for image, (plane, blur) in zip((source, *targets), (shots.source, *shots.targets), strict=True)
@@ -229,7 +229,7 @@ def _photograph(aif: Tensor, d: Tensor, shots: Shots, quality: str) -> list[Tens
     return out
 
 
-def _as_from_a_camera(image: Tensor, random: np.random.Generator, settings: Settings) -> Tensor:
+def as_from_a_camera(image: Tensor, random: np.random.Generator, settings: Settings) -> Tensor:
     """Shot and read noise in linear light, var = s^2 (x + 0.05), then JPEG; what is set to nothing does nothing."""
     sigma, quality = float(random.uniform(0, settings.noise)), int(random.integers(settings.jpeg, 101))
     if sigma > 0:
