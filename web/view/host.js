@@ -7,7 +7,6 @@ const ASLEEP = new Set([2, 4]); // modes of a node that does not run: muted, byp
 const NO_ID = "00000000-0000-0000-0000-000000000000"; // of a workflow that was never saved or opened
 const MARGIN = 10; // that the canvas leaves about a view, in the page's pixels
 const known = new WeakMap();
-const standing = new Map(); // the newest view at each place of a workflow
 const graphHeard = new Set(); // what is told of a change anywhere in the graph
 
 export class HostNode {
@@ -228,6 +227,7 @@ export class HostNode {
   addView(element, height) {
     element.style.minHeight = `${height - 2 * MARGIN}px`;
     element.classList.add("widget-expands"); // Vue gives it the room that the node has
+    element.dataset.rackfocusRoot = "";
     const widget = this.node.addDOMWidget("rackfocus_view", "rackfocus", element, {
       serialize: false, hideOnZoom: false, getMinHeight: () => height, getValue: () => "", setValue: () => {},
     });
@@ -240,14 +240,11 @@ export class HostNode {
     return widget;
   }
 
-  /** Vue pages up to 1.3x keep the element of a node that undo replaced by one of its number: ours takes its place. */
+  /** Vue pages keep an element for the next node of a number, after undo or in a subgraph: ours takes its place. */
   takePlace(element) {
-    const at = `${(this.node.graph?.rootGraph ?? this.node.graph)?.id} ${locator(this.node)}`;
-    const old = standing.get(at)?.deref();
-    standing.set(at, new WeakRef(element));
-    if (!old || old === element) return;
     requestAnimationFrame(() => {
-      if (old.isConnected && old.closest("[data-node-id]") && !element.isConnected) old.replaceWith(element);
+      if (element.isConnected || app.canvas.graph !== this.node.graph) return;
+      document.querySelector(`[data-node-id="${this.node.id}"] [data-rackfocus-root]`)?.replaceWith(element);
     });
   }
 
