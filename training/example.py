@@ -11,6 +11,7 @@ bits, disparity on those of 16, so that files keep them bit for bit.
 import hashlib
 import io
 import math
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -131,13 +132,25 @@ def example(
     d = in_steps(scaled(d[0]), 65535)
     random = random_of(seed, key, variant)
     shots = shots_of(d, random, settings)
-    source, *targets = _photograph(aif, d, shots, settings.quality)
-    source = in_steps(as_from_a_camera(source, random, settings), 255)
+    with one_thread():
+        source, *targets = _photograph(aif, d, shots, settings.quality)
+        source = in_steps(as_from_a_camera(source, random, settings), 255)
     photos = [
         Photo(image, plane.disparity, plane.point, blur, (image == aif).all(-1))
         for image, (plane, blur) in zip((source, *targets), (shots.source, *shots.targets), strict=True)
     ]
     return Example(key, variant, aif, d, photos[0], photos[1:], shots.lens)
+
+
+@contextmanager
+def one_thread():
+    """torch on one thread: sums in another order have other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def random_of(seed: int, key: str, variant: int) -> np.random.Generator:

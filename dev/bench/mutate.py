@@ -41,6 +41,7 @@ TOUCHED_BY = (
     ("pipelines/flux/*", ("flux*", "genfocus*")),
     ("pipelines/genfocus/*", ("genfocus*",)),
     ("pipelines/learn2refocus/*", ("learn2refocus*",)),
+    ("training/*", ("training*",)),
     ("weights/*", ("weights", "weights_fetch")),
     ("nodes/flux/*", ("flux*", "genfocus*")),
     ("nodes/genfocus/*", ("genfocus*",)),
