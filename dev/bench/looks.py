@@ -185,6 +185,10 @@ CASES: dict[str, dict[str, Callable[[int, int], dict]]] = {
         "fast, chromatic, cat's eye": _bokeh(scene, quality="fast", chromatic=3.0, cats_eye=0.7, spherical=0.5),
         "fast, wide": _bokeh(scene, 0.1, quality="fast"),
     },
+    "RefocusPhoto": {
+        "optical": lambda h, w: {"image": scene(h, w)[0], "depth": _half(scene(h, w)[1]), "quality": "fast"},
+        "sharp": lambda h, w: {"image": scene(h, w)[0], "blur": 0.0},
+    },
     "DeblurAiF": {
         "estimated": lambda h, w: {"image": scene(h, w)[0]},
         "known": lambda h, w: {"image": scene(h, w)[0], "defocus": _defocus(_half(scene(h, w)[1]), 8.0)},

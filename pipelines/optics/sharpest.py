@@ -6,6 +6,7 @@ from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, check_plane, match_batch
 from ..image.filters import gaussian
+from ..image.progress import look
 
 LONGEST = 1024  # pixels of the longer side; a photo's own pixels are softer than its lens
 FINE = 1.0  # pixels: fine detail is what a Gaussian of FINE takes away, the next band what one of 2 FINE then does
@@ -31,12 +32,17 @@ def sharpest_disparity(image: Tensor, disparity: Tensor) -> float | None:
     inside = _on_one_surface(d, JUMP * span)
     d, e1, e2 = (t[inside] if inside.any() else t.flatten() for t in (d, e1, e2))  # [pixels]
     centres = torch.linspace(low, high, BINS)
-    belongs = torch.exp(-(((centres[:, None] - d) / (WINDOW * span)) ** 2) / 2)  # [BINS, pixels]
-    weight = belongs @ e2.sqrt()
+    amplitude = e2.sqrt()
+    detail = amplitude * e1 / (e1 + e2 + 1e-7)
+    sums = []
+    for centre in centres:
+        look()
+        belongs = torch.exp(-(((centre - d) / (WINDOW * span)) ** 2) / 2)  # [pixels]
+        sums.append(torch.stack([belongs @ amplitude, belongs @ detail, belongs.sum()]))
+    weight, fine, area = torch.stack(sums, 1)  # [BINS] each
     if float(weight.max()) < 1e-4 * d.numel() / BINS:
         return None
-    sharpness = (belongs @ (e2.sqrt() * e1 / (e1 + e2 + 1e-7))) / weight.clamp(min=1e-12)
-    return _centre_of_fit(centres, sharpness.clamp(min=1e-6).log(), belongs.sum(1), span)
+    return _centre_of_fit(centres, (fine / weight.clamp(min=1e-12)).clamp(min=1e-6).log(), area, span)
 
 
 def _centre_of_fit(x: Tensor, y: Tensor, weight: Tensor, span: float) -> float:

@@ -1,4 +1,4 @@
-"""The view of RefocusPhoto: the manners of RefocusLens's, the result beside it, and the depth only where there is one."""
+"""The view of RefocusPhoto: the manners of RefocusLens's, the result beside it, a depth only where there is one."""
 
 import io
 

@@ -133,6 +133,12 @@ def deblurred(inputs, picture, defocus):
     assert isinstance(defocus, DefocusMap)
 
 
+def refocused(inputs, picture, defocus, overlay, info):
+    assert picture.shape == overlay.shape == (*inputs["image"].shape[:3], 3), picture.shape
+    assert defocus.radius.shape == picture.shape[:3] and len(info.splitlines()) == 2
+    within(overlay)
+
+
 def stacks(inputs, made, positions, info):
     assert len(made) == len(inputs["image"]) and all(len(s) == len(positions) for s in made)
     assert all(s.shape[3] == 3 for s in made) and positions == sorted(positions) and isinstance(info, str)
@@ -180,6 +186,7 @@ CHECKS = {
     "RefocusRack": rack,
     "BokehSynthesize": bokeh,
     "DeblurAiF": deblurred,
+    "RefocusPhoto": refocused,
     "FocalStackGenerate": stacks,
     "SelectFocusFrame": frame,
     "StackFuse": fused,

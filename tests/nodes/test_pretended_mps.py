@@ -24,7 +24,7 @@ from rackfocus.tests.pretended_mps import CPU, DEVICE, pretended_mps
 # kornia's guided filter takes another way on every device but the CPU, and what smooths the order and the confidence
 # magnifies its rounding.
 TOLERANCE = {"StackFuse, aligned": 1e-3}
-SLOW = {"BokehSynthesize, all of it", "DeblurAiF", "StackFuse, depth", "StackFuse, aligned"}
+SLOW = {"BokehSynthesize, all of it", "RefocusPhoto", "DeblurAiF", "StackFuse, depth", "StackFuse, aligned"}
 CASES = {
     "RefocusSample": {},
     "RefocusSample, one's own": {"image": image, "depth": depth, "stack": BASE["StackFuse"]["stack"]},
@@ -46,6 +46,7 @@ CASES = {
         "spherical": 0.5,
         "chromatic": 30.0,
     },
+    "RefocusPhoto": {"image": lambda: soft(), "depth": depth, "quality": "fast", "aperture": half},
     "DeblurAiF": {"image": lambda: image()[:, :36, :40]},
     "DeblurAiF, known": {"image": image, "defocus": defocus, "aperture": half, "strength": 0.7},
     "FocalStackGenerate": {"image": image, "depth": depth, "frames": 2, "strength": 200.0},
@@ -54,6 +55,12 @@ CASES = {
     "StackFuse, depth": {**BASE["StackFuse"], "method": "depth"},
     "StackFuse, aligned": {"stack": shifted, "align": True, "method": "average"},
 }
+
+
+def soft():
+    """The picture out of focus at its right, as a photo may be."""
+    blurred = image().roll(1, 2) / 3 + image() / 3 + image().roll(-1, 2) / 3
+    return torch.cat([image()[:, :, :32], blurred[:, :, 32:]], 2)
 
 
 def moved(value, device):

@@ -22,7 +22,7 @@ TOY = '''
 import torch
 from comfy_api.latest import io
 
-from ..host import NONE, RefocusModel, Schema, file_input, is_missing, models_of, path_of
+from ..host import NONE, Refocused, RefocusModel, Schema, file_input, is_missing, models_of, path_of
 
 NAME = "toy"
 PURPOSE = "shows how an engine is added"
@@ -55,6 +55,7 @@ def options():
         "bokeh": [io.Float.Input("glow", default=0.25, optional=True, tooltip="toy: how much."), steps],
         "deblur": [],
         "stack": [io.Int.Input("copies", default=3, tooltip="toy: how many."), steps],
+        "refocus": [steps],
     }
 
 
@@ -74,7 +75,11 @@ def load(toy_file, vae):
     def stack(image, *, depth, aperture, copies=3, steps=0):
         return [one.repeat(copies, 1, 1, 1) for one in image.split(1)], [0.0] * copies, f"{steps or STEPS} steps"
 
-    return RefocusModel(NAME, {"bokeh": bokeh, "deblur": deblur, "stack": stack}, path_of("loras", toy_file))
+    def refocus(image, *, focus, blur, depth, aperture, steps=0):
+        return Refocused(image * blur / 100, None, f"toy: {focus}, {steps or STEPS} steps")
+
+    tasks = {"bokeh": bokeh, "deblur": deblur, "stack": stack, "refocus": refocus}
+    return RefocusModel(NAME, tasks, path_of("loras", toy_file))
 '''
 PICTURE = torch.linspace(0, 1, 2 * 5 * 7 * 3).view(2, 5, 7, 3)
 
@@ -175,6 +180,8 @@ def test_every_task_runs_it(pack, toy):
     stacks, positions, info = run(pack["FocalStackGenerate"], PICTURE, model=toy, copies=4, steps=0)
     assert [len(s) for s in stacks] == [4, 4] and torch.equal(stacks[1][3], PICTURE[1])
     assert positions == [0.0] * 4 and info == "7 steps"
+    photo = run(pack["RefocusPhoto"], PICTURE, model=toy, blur=50.0, keep=False, steps=2)
+    assert torch.allclose(photo[0], 0.5 * PICTURE) and photo[3].endswith("\ntoy: (0.5, 0.5), 2 steps")
     assert pack["ToyNode"].execute(toy).args[0].endswith("toy.safetensors")
 
 
@@ -208,6 +215,6 @@ def test_what_it_cannot_do_is_one_sentence(pack, toy):
 
 def test_the_shared_nodes_name_no_engine(root):
     """The nodes that every engine shares name none (tests/test_architecture.py has the rest of the rules)."""
-    for name in ("blur", "stack", "model"):
+    for name in ("blur", "stack", "model", "photo"):
         text = (root / "nodes" / f"{name}.py").read_text()
         assert not [e for e in ("genfocus", "learn2refocus", "optical engine") if e in text.lower()], name
