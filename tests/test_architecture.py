@@ -65,8 +65,7 @@ def test_nothing_needs_the_training(root):
 
 def test_the_engines_are_the_folders_that_are_not_shared(root):
     folders = {path.name for path in (root / "pipelines").iterdir() if (path / "__init__.py").exists()}
-    # DiffCamera is trained before it is an engine.
-    assert folders == set(SHARED) | {"depth", "diffcamera"} | engines(root, "pipelines")
+    assert folders == set(SHARED) | {"depth"} | engines(root, "pipelines")
 
 
 def test_engines_import_the_shared_rooms_and_never_one_another(root):

@@ -1,6 +1,7 @@
 """Pictures on a hooked FLUX.1 by the host's own sampler: schedule, noise, steps, decoding, one picture at a time."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import comfy.model_sampling
 import comfy.sample
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...pipelines.flux.sampling import sigmas, time_shift
-from ...pipelines.flux.tokens import TOKEN
+from ...pipelines.flux.tokens import TOKEN, pad_to_tokens
 from ...pipelines.image.checks import RefocusError
 from ..host import heard
 from ..sampling import Report, sample
@@ -46,19 +47,38 @@ def check_channels(latent: Tensor) -> Tensor:
     return latent
 
 
-def run(
-    model, latent: Tensor, positive: Callable[[slice], list], vae, size: tuple[int, int], *, steps: int, seed: int
-) -> Tensor:
-    """Pictures [B, H, W, 3] of that size (H, W), one by one. Noise as KSampler makes it for the whole batch.
+def encode(vae, pixels: Tensor) -> Tensor:
+    """Latents [B, 16, h, w] of pictures [B, H, W, 3] in 0..1, their sides grown to multiples of 16."""
+    with heard(vae.first_stage_model):
+        return check_channels(vae.encode(pad_to_tokens(pixels)[..., :3]))
 
-    latent: zeros [B, 16, h, w]; positive(frame): the CONDITIONING of one of its frames, given as a slice.
+
+def run(
+    model,
+    latent: Tensor,
+    positive: Callable[[slice], list],
+    vae,
+    size: tuple[int, int],
+    *,
+    steps: int,
+    seed: int,
+    hooked: Callable[[slice], AbstractContextManager] | None = None,
+    report: Report | None = None,
+) -> Tensor:
+    """Pictures [B, H, W, 3] of that size (H, W), one by one.
+
+    latent: zeros [B, 16, h, w]; positive(frame): the CONDITIONING of one of its frames, given as a slice;
+    hooked(frame): the clone of the model that samples it, while it does; report: of all pictures of a job. Noise as
+    KSampler makes it for the whole batch; with `hooked` as for one picture, the same for all, so that a film keeps its
+    textures.
     """
     latent = comfy.sample.fix_empty_latent_channels(model, latent)
-    noise = comfy.sample.prepare_noise(latent, seed)
-    levels, report, out = sigmas(steps, tokens_of(latent)), Report(model, len(latent) * steps), []
+    noise = comfy.sample.prepare_noise(latent if hooked is None else latent[:1], seed).expand(len(latent), -1, -1, -1)
+    levels, report, out = sigmas(steps, tokens_of(latent)), report or Report(model, len(latent) * steps), []
     for frame in (slice(i, i + 1) for i in range(len(latent))):
         given = positive(frame)
-        samples = sample(model, noise[frame], levels, given, given, latent[frame], cfg=1.0, seed=seed, report=report)
+        with nullcontext(model) if hooked is None else hooked(frame) as own:
+            samples = sample(own, noise[frame], levels, given, given, latent[frame], cfg=1.0, seed=seed, report=report)
         with heard(vae.first_stage_model):
             out.append(vae.decode(samples)[:, : size[0], : size[1], :3])
     return torch.cat(out)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...pipelines.flux.tokens import TILE, pad_to_tokens
+from ...pipelines.flux.tokens import TILE
 from ...pipelines.genfocus.setups import BOKEH, DEBLUR, DEBLUR_PRE, NAME, Setup, defocus_image, read_lora, with_aperture
 from ...pipelines.image.checks import RefocusError, check_image, check_plane, match_batch, size_of
 from ...pipelines.optics import DefocusMap, resize_depth
@@ -15,7 +15,7 @@ from ..flux import hook
 from ..flux import run as flux_run
 from ..flux.hook import with_conditions
 from ..flux.lora import architecture_of, lora_patcher
-from ..host import check_socket, heard
+from ..host import check_socket
 
 TEXT_TOKENS = 512  # of T5, as published; ComfyUI's own default is 256
 
@@ -176,9 +176,7 @@ def encode_images(vae, setup: Setup, images: list[Tensor | None], picture: Tenso
         image = torch.zeros_like(picture) if image is None else image
         # The host maps 0..1 to -1..1 itself: what is to reach its VAE unmapped is halved and lifted first.
         pixels = image if slot.signed else (image + 1) / 2
-        with heard(vae.first_stage_model):
-            latents.append(vae.encode(pad_to_tokens(pixels)[..., :3]))
-    flux_run.check_channels(latents[0])
+        latents.append(flux_run.encode(vae, pixels))
     return latents
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..optics.focus import focus_at_point
+from ..optics.focus import focus_at_point, pixel_at
 from ..optics.lens import DefocusMap, defocus_from_disparity, from_1000
 from .camera import Aim
 from .geometry import DEFOCUS, defocus_picture, depth_picture, quantiles, scaled
@@ -48,6 +48,7 @@ def at_point(point: tuple[float, float], strength: float, batch: int, disparity:
     disparity went from 0 to 1. Raises RefocusError for a point outside the picture.
     """
     if disparity is None:
+        pixel_at(*point, 1, 1)
         return Target(Aim(torch.tensor(point).expand(batch, 2), torch.full((batch,), strength / UNIT)))
     focus = focus_at_point(disparity, *point)
     return _at(torch.tensor(point).expand(batch, 2), focus, strength, disparity, point)

@@ -22,15 +22,20 @@ import sys
 from rackfocus.dev.host.library import use_comfy
 use_comfy()
 from safetensors.torch import save_file
-from rackfocus.dev.tiny.genfocus import tiny_lora
+from rackfocus.dev.tiny.diffcamera import tiny_checkpoint
+from rackfocus.dev.tiny.genfocus import tiny_lora, tiny_transformer
+from rackfocus.pipelines.diffcamera import write_checkpoint
 for seed, name in enumerate(["deblurNet", "bokehNet"]):
     save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
+for geometry in ("defocus", "depth"):
+    made = tiny_checkpoint(tiny_transformer(), geometry=geometry)
+    write_checkpoint(f"{sys.argv[1]}/diffcamera_{geometry}.safetensors", made)
 """
 
 
 @pytest.fixture(scope="session")
 def genfocus_host(tmp_path_factory):
-    """A host with the test-only pack of tiny models, tiny Genfocus LoRAs and a tiny depth model."""
+    """A host with the test-only pack of tiny models, tiny LoRAs and checkpoints on FLUX.1 and a tiny depth model."""
     base = tmp_path_factory.mktemp("genfocus-host")
     (base / "models" / "loras").mkdir(parents=True)
     (base / "custom_nodes").mkdir()

@@ -150,6 +150,7 @@ GENFOCUS = {
     "aperture_lora",
 }
 # What only the learn2refocus engine reads: see test_learn2refocus_nodes.py.
+DIFFCAMERA = {"diffcamera_checkpoint"}
 LEARN2REFOCUS = {
     "input_position",
     "steps",
@@ -184,5 +185,5 @@ def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
         if node_id in ("GenfocusConditioning", "RefocusPositionSweep"):  # of one engine alone: tested with it
             continue
-        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS - LEARN2REFOCUS
+        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS - LEARN2REFOCUS - DIFFCAMERA
         assert inputs == set(CHANGES[node_id]) - {"model"}, node_id

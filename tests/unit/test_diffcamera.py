@@ -159,6 +159,8 @@ def test_without_depth_there_is_no_geometry():
     assert sharp(2).aim.blur.tolist() == [0, 0] and sharp(2).geometry("defocus", 40) is None
     with pytest.raises(RefocusError, match="outside the picture"):
         at_point((1.2, 0.5), 40.0, 1, scene())
+    with pytest.raises(RefocusError, match="outside the picture"):
+        at_point((0.5, -0.1), 40.0, 1)
 
 
 def test_a_flat_scene_is_all_in_focus():
