@@ -14,6 +14,7 @@ photo is focused on can then be kept in focus while the rest is blurred more or 
 blurred of it as one unit of disparity away (defocus magnification: S. Bae, F. Durand, Eurographics 2007).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ..image.checks import RefocusError, check_image, check_number, check_plane, match_batch
+from ..image.filters import window_max, window_min
 from ..image.light import WHITE
 from ..image.progress import Counter, bands, look
 from ..optics.focus import focus_at_point
@@ -31,6 +33,7 @@ from .deconvolution.deblur import deblur
 from .deconvolution.estimate import estimate_defocus
 from .deconvolution.photo_lens import estimate_lens
 
+SPREAD = 2.0  # px of radius from which a clipped light is a disc
 TOLD = 2.0  # px: a photo whose largest blur is smaller tells nothing of what is far
 IN_FOCUS = 0.25  # of the largest blur: more at the focus point, and the photo is not focused there
 MOST = 0.99  # of the pixels have no larger blur than what counts as the largest
@@ -119,6 +122,24 @@ def refocus(
     return Refocused(sharpened, target, source, disparity, by_blur)
 
 
+def _floored(sharp: Tensor, photo: Tensor, s: Tensor) -> Tensor:
+    """sharp, photo [H, W, 3], s [H, W] -> sharp, nowhere about a spread light darker than the photo is near there.
+
+    How bright a light was that is clipped in its disc is lost, so deconvolution digs a dark hole about it. Near means
+    within twice the disc's radius.
+    """
+    clipped, low = photo.amax(-1) >= WHITE, SPREAD
+    while clipped.any() and low < float(s.max()):
+        look()
+        these, width = clipped & (s > low) & (s <= 2 * low), 2 * math.ceil(4 * low) + 1
+        if these.any():
+            about = window_max(these.float()[None, None], width)[0, 0, :, :, None] > 0
+            floor = window_min(photo.movedim(-1, 0)[None], width)[0].movedim(0, -1)
+            sharp = torch.where(about, torch.maximum(sharp, floor), sharp)
+        low *= 2
+    return sharp
+
+
 def _without_spread_highlights(image: Tensor, source: DefocusMap, rest: DefocusMap) -> Tensor:
     """The picture, one step below white where the photo was out of focus and is to be blurred more."""
     out = image.clone()
@@ -180,6 +201,8 @@ def _split(image: Tensor, source: DefocusMap, target: DefocusMap, progress: Prog
     if not share.any():
         return image, DefocusMap(rest)
     sharp = deblur(image, source, progress=progress)
+    for i, radius in enumerate(source.radius):
+        sharp[i] = _floored(sharp[i], image[i], radius.abs())
     for i, rows in bands(rest):
         w = share[i, rows, :, None]
         sharp[i, rows] = torch.where(w == 0, image[i, rows], image[i, rows] + w * (sharp[i, rows] - image[i, rows]))

@@ -148,3 +148,13 @@ def test_wrong_input_is_one_sentence(wrong, said):
     with pytest.raises(RefocusError, match=said) as error:
         refocus(**given)
     assert "\n" not in str(error.value)
+
+
+def test_no_dark_hole_is_dug_about_a_light_whose_brightness_is_lost():
+    photo = torch.full((H, W, 3), 0.4)
+    photo[50:60, 40:50] = 1.0
+    dug = photo - 0.3
+    seen = door._floored(dug, photo, torch.full((H, W), 5.0))
+    assert (seen[45:65, 35:55] >= 0.4).all(), "about the light"
+    assert torch.equal(seen[:, 90:], dug[:, 90:]) and torch.equal(seen[90:], dug[90:]), "farther away"
+    assert torch.equal(door._floored(dug, photo, torch.full((H, W), 1.5)), dug), "a point of light is no disc"
