@@ -11,7 +11,7 @@ from rackfocus.nodes import queued  # noqa: E402
 from rackfocus.nodes.engines import ENGINES, foreign  # noqa: E402
 from rackfocus.tests.nodes.scenes import BY_ID  # noqa: E402
 
-TASKS = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack"}
+TASKS = {"BokehSynthesize": "bokeh", "DeblurAiF": "deblur", "FocalStackGenerate": "stack", "RefocusPhoto": "refocus"}
 
 
 def node(kind, **inputs):

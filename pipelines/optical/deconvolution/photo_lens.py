@@ -81,7 +81,10 @@ def _of_one(frame: Tensor, disparity: Tensor, progress) -> DefocusMap:
     if high - low <= _FLAT * max(abs(low), abs(high), _FLAT):
         return estimate_defocus(frame[None], progress=progress)
     with Counter(progress, tick_count(1, *disparity.shape)) as counter:
-        score, told = window_scores(frame, luminance(frame), counter.tick)
+        counter.pulse()
+        light = luminance(frame)
+        look()
+        score, told = window_scores(frame, light, counter.tick)
         look()
         sharpest = sharpest_disparity(frame[None], disparity[None])
         look()
