@@ -104,17 +104,11 @@ def renderer_page(request, host, browser):
 
 
 @pytest.fixture
-def any_page(request, renderer_page):
-    """The page in each renderer, empty. After the test: none of our errors in its console."""
-    yield from watched(request, renderer_page)
-
-
-@pytest.fixture
-def page(any_page):
-    """The same where nodes can have views."""
-    if not any_page.draws_views():
+def page(request, renderer_page):
+    """The page in each renderer that can draw views, empty. After the test: none of our errors in its console."""
+    if not renderer_page.draws_views():
         pytest.skip("This renderer of this front end shows no pack's elements in nodes.")
-    return any_page
+    yield from watched(request, renderer_page)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from PIL import Image
 from rackfocus.dev.workflows.optical import OPTICAL
 from rackfocus.dev.workflows.write import FOLDER
 
-RENDERER = "vue"
+RENDERER = "canvas"
 FIRST = next(iter(OPTICAL))
 PHOTO = Image.open(FOLDER.parent / "samples" / "chess.jpg")
 # Where they are in the sample, and what must blur when they are sharp: x, y in 0..1.

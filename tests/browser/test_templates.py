@@ -6,16 +6,8 @@ from rackfocus.dev.workflows.convert import load, to_prompt
 from rackfocus.dev.workflows.optical import OPTICAL
 from rackfocus.dev.workflows.write import FOLDER, WORKFLOWS
 
+RENDERER = "canvas"
 FIRST, *OTHERS = OPTICAL
-
-
-RENDERER = "vue"
-
-
-@pytest.fixture
-def page(any_page):
-    """Nothing here needs a view."""
-    return any_page
 
 
 @pytest.mark.parametrize("name", [FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
