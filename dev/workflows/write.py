@@ -9,13 +9,14 @@ from ..host.paths import ROOT
 from ..host.server import Host
 from . import thumbnails
 from .blueprints import BLUEPRINTS
+from .diffcamera import DIFFCAMERA
 from .genfocus import GENFOCUS
 from .learn2refocus import LEARN2REFOCUS
 from .optical import OPTICAL
 
 FOLDER = Path(ROOT) / "workflows"
 # File name without .json, which is the name that the template browser shows: function of the host's node types.
-WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS}
+WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS, **DIFFCAMERA}
 
 
 def main():
@@ -28,7 +29,7 @@ def main():
             flow.save(FOLDER / f"{name}.json")
             if name in OPTICAL:
                 picture = thumbnails.result(client, flow.to_dict())
-            elif name in GENFOCUS:
+            elif name in GENFOCUS or name in DIFFCAMERA:
                 picture = thumbnails.drawing(flow.to_dict())
             else:
                 picture = thumbnails.not_the_models(name)

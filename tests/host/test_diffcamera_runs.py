@@ -5,6 +5,8 @@ import pytest
 
 from rackfocus.dev.host.errors import RunError
 from rackfocus.dev.pictures.photo import pages
+from rackfocus.dev.workflows.convert import load, to_prompt
+from rackfocus.dev.workflows.diffcamera import DIFFCAMERA
 from rackfocus.tests.host.graphs import LENS, picture, slope
 
 SIZE = (333, 250)
@@ -133,3 +135,44 @@ def test_an_aperture_needs_the_optical_engine_to_finish(client):
         client.run(prompt)
     prompt["4"]["inputs"]["finish"] = "optical"
     assert [p.size for p in client.pictures(client.run(prompt), "5")] == [SIZE]
+
+
+# The workflows as they are shipped
+
+
+def tiny(prompt):
+    """The prompt with the tiny models in place of the loaders', the tiny checkpoint, and few steps and frames."""
+    loaders = {"UNETLoader": 0, "VAELoader": 2}
+    gone = {i: loaders[n["class_type"]] for i, n in prompt.items() if n["class_type"] in loaders}
+    assert sorted(gone.values()) == [0, 2]
+    out = {i: {**n, "inputs": dict(n["inputs"])} for i, n in prompt.items() if i not in gone}
+    for made in out.values():
+        for name, value in made["inputs"].items():
+            if isinstance(value, list) and value[0] in gone:
+                made["inputs"][name] = ["tiny", gone[value[0]]]
+        for name, value in (("steps", 1), ("diffcamera_checkpoint", "diffcamera_defocus.safetensors")):
+            if name in made["inputs"]:
+                made["inputs"][name] = value
+        if made["class_type"] == "RefocusSample":
+            made["inputs"].update(image=["small", 0], depth=["flat", 0])
+        if made["class_type"] == "RefocusRack":
+            made["inputs"]["keyframes"] = "0: 0.2, 0.5 strength=4\n2: 0.2, 0.5 strength=80"
+    return {**out, "tiny": node("TinyGenfocusModels")}
+
+
+@pytest.mark.parametrize("name", DIFFCAMERA)
+def test_the_workflows_run(root, client, name):
+    """With this pack and core nodes alone; what they name that is no file of the host is the models."""
+    flow = load(root / "workflows" / f"{name}.json")
+    offered = {m["name"] for n in flow["nodes"] for m in n.get("properties", {}).get("models", [])}
+    assert offered == {"flux1-dev.safetensors", "ae.safetensors"}
+    prompt = tiny(to_prompt(flow, client.object_info()))
+    prompt["small"] = node("LoadImage", image=client.upload(picture(90, 65), "small.png"))
+    prompt["flat"] = node("LoadImage", image=client.upload(slope(90, 65), "small_depth.png"))
+    done = client.run(prompt)
+    for i, made in prompt.items():
+        if made["class_type"] == "SaveImage":
+            assert [p.size for p in client.pictures(done, i)] == [(90, 65)]
+        if made["class_type"] == "SaveAnimatedWEBP":
+            (film,) = client.pictures(done, i)
+            assert film.size == (90, 65) and film.n_frames == 3
