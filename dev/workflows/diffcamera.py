@@ -75,8 +75,7 @@ def planes(info) -> Flow:
     bokeh = flow.node(
         "BokehSynthesize", image=fuse["IMAGE"], defocus=lens["defocus"], aperture=shape["aperture"], quality="best"
     )
-    sharp = save_picture(flow, "Five planes fused", fuse, 320, 300)
-    save = save_picture(flow, "Five planes new aperture", bokeh, 400, 340)
+    save = save_picture(flow, "Five planes new aperture", bokeh, 370, 320)
     note = flow.note(
         "**Five planes, then a lens of your own.** DiffCamera focuses the photo on five planes at one seed, they are "
         "fused into one picture that is sharp everywhere, and the optical engine photographs that through a heart.\n\n"
@@ -84,9 +83,9 @@ def planes(info) -> Flow:
     )
     flow.lay_out(
         ("FLUX.1-dev and your photo", [*loaders, photo, depth]),
-        ("Start", [model, sample, note]),
-        ("Five planes", [stack], [fuse, sharp]),
-        ("New lens", [60, lens, shape]),
+        ("Start", [sample, model, note]),
+        ("Five planes", [320, stack], [320, fuse]),
+        ("New lens", [lens, shape]),
         ("Picture", [bokeh, save]),
     )
     return flow
@@ -122,7 +121,7 @@ def sweep(info) -> Flow:
     flow.lay_out(
         ("FLUX.1-dev and your photo", [*loaders, photo, depth]),
         ("Start", [model, sample, note]),
-        ("Aperture", [60, rack], [bokeh]),
+        ("Aperture", [400, rack], [bokeh]),
         ("Film", [save]),
     )
     return flow
