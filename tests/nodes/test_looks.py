@@ -23,7 +23,7 @@ SIZE = (577, 866)
 # Numbers between two looks: two dozen planes of the picture. At 16 megapixels 32 times more, which takes half a second.
 MOST = 12_000_000
 # A tile of 640 pixels is deblurred at once and a table of spectra made, whatever the picture.
-MORE = {"DeblurAiF": 40_000_000}
+MORE = {"DeblurAiF": 40_000_000, "RefocusPhoto": 40_000_000}
 # A case ends after so many: what comes in a picture's first tile comes in all.
 ENOUGH = 1_500_000_000
 
