@@ -13,8 +13,12 @@ from importlib import import_module
 
 from ..pipelines.image.checks import RefocusError
 
-COMMANDS = ("simulate",)
+COMMANDS: tuple[str, ...] = ("simulate",)
 STOPPED = 130  # exit code after Ctrl-C, as shells have it
+
+
+class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Text as it is written, and the default behind each option."""
 
 
 def main(arguments=None) -> int:
@@ -23,9 +27,7 @@ def main(arguments=None) -> int:
     choices = parser.add_subparsers(dest="command", required=True)
     modules = {name: import_module(f".{name}", __package__) for name in COMMANDS}
     for name, module in modules.items():
-        command = choices.add_parser(
-            name, help=module.SUMMARY, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        command = choices.add_parser(name, help=module.SUMMARY, description=module.__doc__, formatter_class=Help)
         module.arguments(command)
     given = parser.parse_args(arguments)
     try:

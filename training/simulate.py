@@ -10,6 +10,7 @@ are left out and counted; a broken one is told of, and makes the exit code 1.
 """
 
 import argparse
+import inspect
 import sys
 import time
 from collections import Counter
@@ -47,19 +48,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, help="pixels of the shorter side")
     parser.add_argument("--sharp", type=float, default=0.95, help="share of a photo that must be sharp")
     parser.add_argument("--variants", type=int, default=1, help="examples of each picture")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another one draws another set of examples")
     parser.add_argument("--held-out", type=float, default=0.05, help="share of the pictures that validate gets")
     parser.add_argument("--per-shard", type=int, default=32, help="pictures of a shard")
     parser.add_argument("--part", default="1/1", metavar="I/N", help="this part of the shards, 1/N to N/N")
-    parser.add_argument("--workers", type=int, help="processes; CPUs on Ray (default: one process, all that Ray has)")
+    parser.add_argument("--workers", type=int, help="processes; CPUs on Ray. None: one process, all that Ray has")
     parser.add_argument("--engine", choices=("loop", "ray"), default="loop", help="ray: Ray Data, on a cluster too")
-    lots = parser.add_argument_group("what examples are like", Settings.__doc__)
+    lots = parser.add_argument_group("what examples are like", inspect.cleandoc(Settings.__doc__ or ""))
     for field in fields(Settings):
         name = f"--{field.name.replace('_', '-')}"
         if field.name == "planes":
-            lots.add_argument(name, type=int, nargs=2, metavar=("LEAST", "MOST"), default=field.default)
+            lots.add_argument(
+                name, type=int, nargs=2, metavar=("LEAST", "MOST"), default=field.default, help="as above"
+            )
         else:
-            lots.add_argument(name, type=type(field.default), default=field.default)
+            lots.add_argument(name, metavar="X", type=type(field.default), default=field.default, help="as above")
 
 
 def run(given: argparse.Namespace) -> int:

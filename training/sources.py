@@ -168,7 +168,12 @@ def _is_photo(name: str) -> bool:
 def _model(path: str, device: str) -> DepthModel:
     """Loaded once in a process."""
     model = load_depth_model(path)
-    model.net.to(device)
+    try:
+        model.net.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch's words for a device that is not there
+        raise RefocusError(
+            f"the depth model cannot run on --device {cut(device)} ({why(error)}): give cpu, or another."
+        ) from error
     return model
 
 

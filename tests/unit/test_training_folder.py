@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from rackfocus.dev.tiny import depth as tiny_depth
+from rackfocus.pipelines.depth import estimate_depth, load_depth_model
 from rackfocus.pipelines.image.checks import RefocusError
 from rackfocus.tests.pictures import photograph, psnr, texture
 from rackfocus.training import UnfitError, cli, procedural
@@ -127,27 +129,18 @@ def test_depth_maps_below_a_folder_of_their_own(tmp_path):
         Folder(str(tmp_path / "photos"), str(tmp_path / "no")).check()
 
 
-def test_a_depth_model_serves_where_there_is_no_map(tmp_path, monkeypatch):
-    from rackfocus.pipelines.depth import DepthEstimate
-
+def test_a_depth_model_serves_where_there_is_no_map(tmp_path):
+    model = load_depth_model(str(tiny_depth.save("anything", tmp_path / "model")))
     _, disparity = scene(tmp_path, "a")
     save(tmp_path / "b.png", procedural(9, 1, (64, 96))[0])
-    asked = []
-
-    class Model:
-        net = torch.nn.Identity()
-
-    def estimate(model, image, *, device):
-        asked.append(tuple(image.shape))
-        return DepthEstimate(torch.full(image.shape[:3], 4.0), "metres", "")
-
-    monkeypatch.setattr("rackfocus.training.sources.load_depth_model", lambda path: Model())
-    monkeypatch.setattr("rackfocus.training.sources.estimate_depth", estimate)
-    source = Folder(str(tmp_path), model="some.safetensors", size=64)
-    assert torch.allclose(source.load("a.png")[1], disparity, atol=1 / 255) and not asked
-    assert (source.load("b.png")[1] == 0.25).all() and asked == [(1, 64, 96, 3)]
+    source = Folder(str(tmp_path), model=str(tmp_path / "model"), size=64)
+    source.check()
+    assert torch.allclose(source.load("a.png")[1], disparity, atol=1 / 255)
+    image, found = source.load("b.png")
+    assert found.shape == (64, 96) and torch.equal(found, estimate_depth(model, image[None]).depth[0])
+    with pytest.raises(RefocusError, match="cannot run on --device nowhere"):
+        Folder(str(tmp_path), model=str(tmp_path / "model"), device="nowhere").check()
     with pytest.raises(RefocusError):
-        monkeypatch.undo()
         Folder(str(tmp_path), model=str(tmp_path / "none.safetensors")).check()
 
 

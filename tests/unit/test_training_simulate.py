@@ -49,12 +49,6 @@ def test_parts_make_the_same_bytes_in_any_order(whole, tmp_path):
     assert hashes(tmp_path) == hashes(whole)
 
 
-def test_two_workers_make_the_same_bytes(whole, tmp_path, capfd):
-    assert simulated(tmp_path, "--workers", "2") == 0
-    assert hashes(tmp_path) == hashes(whole)
-    assert "6 pictures, 6 kept: 6 examples" in capfd.readouterr().out
-
-
 def test_what_is_finished_is_not_made_again(whole, tmp_path, capsys, monkeypatch):
     assert simulated(tmp_path) == 0
     first = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
@@ -96,19 +90,25 @@ def wait_until(true, tries=5000):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes by /proc")
-def test_killed_in_the_middle_and_started_again_it_gives_the_same_bytes(whole, tmp_path):
-    out, marker = tmp_path / "out", f"RACKFOCUS_TEST={tmp_path}"
+@pytest.mark.parametrize("way", ["killed", "Ctrl-C"])
+def test_stopped_in_the_middle_and_started_again_it_gives_the_same_bytes(way, whole, tmp_path):
+    """With two workers, which end with it: by Ctrl-C without a trace; killed, it leaves what is swept away later."""
+    out, value = tmp_path / "out", str(tmp_path)
     command = [sys.executable, "-m", "rackfocus.training", "simulate", *SCENES, "--out", str(out), "--workers", "2"]
-    name, _, value = marker.partition("=")
-    running = subprocess.Popen(command, env={**os.environ, name: value}, cwd=tmp_path)
+    running = subprocess.Popen(
+        command, env={**os.environ, "RACKFOCUS_TEST": value}, cwd=tmp_path, start_new_session=True
+    )
     try:
         wait_until(lambda: out.is_dir() and any("tar" in name for name in leftovers(out)))  # half-written
+        if way == "Ctrl-C":
+            os.killpg(running.pid, signal.SIGINT)
+            assert running.wait(240) == 130 and not leftovers(out)
     finally:
-        running.send_signal(signal.SIGKILL)
+        running.kill()
         running.wait()
-    wait_until(lambda: not processes_of(marker))  # its workers do not outlive it
-    assert len(hashes(whole)) > len([name for name in hashes(out) if name.endswith(".tar")])
-    assert simulated(out) == 0
+    wait_until(lambda: not processes_of(f"RACKFOCUS_TEST={value}"))
+    assert len(list(out.glob("*.tar"))) < len(list(whole.glob("*.tar")))
+    assert simulated(out, "--workers", "2" if way == "Ctrl-C" else "1") == 0
     assert hashes(out) == hashes(whole)
 
 
@@ -243,15 +243,13 @@ def test_ray_makes_the_same_bytes(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_200_pictures_are_the_same_for_any_split(tmp_path):
+def test_200_pictures_are_the_same_for_any_split_and_workers(tmp_path):
     scenes = ["--procedural", "200", "--size", "32", "--per-shard", "8"]
-    ways = {"one": [[]], "two workers": [["--workers", "2"]], "parts": [["--part", f"{i}/3"] for i in (3, 1, 2)]}
-    made = {}
-    for way, calls in ways.items():
-        for words in calls:
-            assert simulated(tmp_path / way, *words, scenes=scenes) == 0
-        made[way] = hashes(tmp_path / way)
-    assert len(made["one"]) == 27 and made["one"] == made["two workers"] == made["parts"]
+    assert simulated(tmp_path / "one", scenes=scenes) == 0
+    for words in (["--part", "2/2", "--workers", "2"], ["--part", "1/2"]):
+        assert simulated(tmp_path / "parts", *words, scenes=scenes) == 0
+    made = hashes(tmp_path / "one")
+    assert len(made) == 27 and made == hashes(tmp_path / "parts")
 
 
 def test_every_picture_is_in_one_shard_and_keeps_its_split():
