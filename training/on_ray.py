@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..pipelines.image.checks import RefocusError
+from ..pipelines.image.checks import RefocusError, cut
 from .plan import Job, Shard
 from .work import Made, Told, make_shard
 
@@ -25,7 +25,13 @@ def on_ray(job: Job, shards: list[Shard], told: Told, workers: int | None) -> It
     started = not ray.is_initialized()
     if started:
         local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
-        ray.init(log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": beside}}, **local)
+        try:
+            ray.init(log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": beside}}, **local)
+        except Exception as error:  # what keeps it from starting comes as a bare Exception
+            raise RefocusError(
+                f"Ray did not start ({cut(str(error), 120)}), but --engine ray works on it: look at RAY_ADDRESS and at "
+                "Ray's log, or leave --engine out."
+            ) from error
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = ray.data.from_items([{"shard": i} for i in range(len(shards))], override_num_blocks=len(shards))

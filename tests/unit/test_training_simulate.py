@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import pytest
 
@@ -233,6 +234,19 @@ def test_without_ray_the_engine_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert simulated(tmp_path, "--engine", "ray") == 1
     assert "Ray Data is not installed" in capsys.readouterr().err and not list(tmp_path.glob("*.tar"))
+
+
+def test_a_ray_that_does_not_start_is_told(tmp_path, monkeypatch, capsys):
+    def fail(**_):
+        raise Exception("The current node timed out\nduring startup.")
+
+    ray = types.ModuleType("ray")
+    ray.data, ray.init, ray.is_initialized = types.ModuleType("ray.data"), fail, lambda: False
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.data", ray.data)
+    assert simulated(tmp_path, "--engine", "ray") == 1
+    said = capsys.readouterr().err
+    assert "Ray did not start (The current node timed out during startup.)" in said and said.count("\n") == 1
 
 
 @pytest.mark.slow
