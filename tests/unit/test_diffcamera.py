@@ -81,7 +81,7 @@ def test_what_the_camera_is_told_reaches_token_and_modulation():
         found = tuple(not torch.allclose(a, b) for a, b in ((t.x, tokens.x), (t.ids, tokens.ids), (s, shift)))
         assert found == changes
     none, still = camera(Aim(aim.point, torch.zeros(2)), 48, 96)
-    assert torch.equal(none.x[0], none.x[1]) and torch.allclose(still[0], still[1])
+    assert torch.equal(none.x[0], none.x[1]) and torch.allclose(still[0], still[1], atol=1e-3)
     beyond = [camera(Aim(aim.point, aim.blur, torch.full((2,), d)), 48, 96)[0].x for d in (1.5, 1.6, 900.0)]
     assert torch.equal(beyond[0], beyond[1]) and torch.equal(beyond[0], beyond[2])
 
