@@ -5,6 +5,7 @@ import sys
 
 from ..pipelines.image.checks import RefocusError
 from .check import FOUND, MISSING, check_file, models_folder
+from .convert import convert, unmade
 from .fetch import fetch_file, not_right
 from .manifest import WeightFile, still_needed, weight_files
 
@@ -12,7 +13,8 @@ ABOUT = """Files of the learned engines.
 
 list   what there is: bytes, licence, folder
 check  which files are here, and whether size and sha256 are right; exit code 1 if one is missing or wrong
-fetch  download what an engine still needs; shows the licences and asks first
+fetch  download what an engine still needs, and make safetensors files of what came as .pt; shows the licences and asks
+       first
 """
 
 
@@ -70,8 +72,10 @@ def check(given) -> int:
         print(f"  {file.engine}: {file.name}: {said}")
     needed = still_needed(files, lambda f: places[f].state == FOUND)
     wrong = [f for f in files if places[f].state not in (FOUND, MISSING)]
+    for made in unmade(files, models):
+        print(f"  {made}: not made yet of its .pt files, which fetch does")
     print(f"{sum(p.state == FOUND for p in places.values())} right, {len(wrong)} wrong, {len(needed)} still needed")
-    return 1 if needed or wrong else 0
+    return 1 if needed or wrong or unmade(files, models) else 0
 
 
 def fetch(given) -> int:
@@ -94,6 +98,7 @@ def fetch(given) -> int:
         needed = still_needed(files, lambda f: places[f].state == FOUND)
     if not needed:
         print(f"{given.engine}: nothing to fetch, all is in {models}")
+        convert(weight_files(given.engine), models, print)
         return 0
     print(f"To fetch into {models}:")
     for file in needed:
@@ -111,6 +116,7 @@ def fetch(given) -> int:
         except RefocusError as error:
             failed += 1
             print(f"rackfocus.weights: {error}", file=sys.stderr)
+    convert(weight_files(given.engine), models, print)
     return 1 if failed else 0
 
 

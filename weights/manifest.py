@@ -20,7 +20,8 @@ class WeightFile:
     """One file of the manifest; None where no source tells. One file of a group is enough (None: no group).
 
     folder: the host's, below models/; revision: the commit that url, bytes and sha256 belong to. place: that below the
-    folder, where it is not what `name` makes of the path: a page's download puts a file under its plain name.
+    folder, where it is not what `name` makes of the path: a page's download puts a file under its plain name. becomes:
+    the safetensors file below the folder that is made of it, see convert.
     """
 
     engine: str
@@ -34,6 +35,7 @@ class WeightFile:
     licence: str | None
     group: str | None = None
     place: str | None = None
+    becomes: str | None = None
 
     @property
     def name(self) -> str:

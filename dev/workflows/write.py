@@ -8,6 +8,7 @@ from pathlib import Path
 from ..host.paths import ROOT
 from ..host.server import Host
 from . import thumbnails
+from .anybokeh import ANYBOKEH
 from .blueprints import BLUEPRINTS
 from .diffcamera import DIFFCAMERA
 from .genfocus import GENFOCUS
@@ -16,7 +17,7 @@ from .optical import OPTICAL
 
 FOLDER = Path(ROOT) / "workflows"
 # File name without .json, which is the name that the template browser shows: function of the host's node types.
-WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS, **DIFFCAMERA}
+WORKFLOWS = {**OPTICAL, **LEARN2REFOCUS, **GENFOCUS, **DIFFCAMERA, **ANYBOKEH}
 
 
 def main():
@@ -29,7 +30,7 @@ def main():
             flow.save(FOLDER / f"{name}.json")
             if name in OPTICAL:
                 picture = thumbnails.result(client, flow.to_dict())
-            elif name in GENFOCUS or name in DIFFCAMERA:
+            elif name in {**GENFOCUS, **DIFFCAMERA, **ANYBOKEH}:
                 picture = thumbnails.drawing(flow.to_dict())
             else:
                 picture = thumbnails.not_the_models(name)

@@ -22,9 +22,12 @@ import sys
 from rackfocus.dev.host.library import use_comfy
 use_comfy()
 from safetensors.torch import save_file
+from pathlib import Path
+from rackfocus.dev.tiny import fill
 from rackfocus.dev.tiny.diffcamera import tiny_checkpoint
 from rackfocus.dev.tiny.genfocus import tiny_lora, tiny_transformer
 from rackfocus.pipelines.diffcamera import write_checkpoint
+fill.save_files(Path(sys.argv[1]), Path(sys.argv[1]).parent / "refocus")
 for seed, name in enumerate(["deblurNet", "bokehNet"]):
     save_file(tiny_lora(seed=seed), f"{sys.argv[1]}/{name}.safetensors")
 for geometry in ("defocus", "depth"):

@@ -166,6 +166,8 @@ LEARN2REFOCUS = {
     "clip_vision",
     "vae",
 }
+# What only the anybokeh engine reads: see test_anybokeh_nodes.py.
+ANYBOKEH = {"aperture_ratio", "steps", "seed", "coc_is", "flux", "vae", "stage1_lora", "stage2_lora", "prompt_embeds"}
 
 
 @pytest.mark.parametrize("node_id, name", [(n, i) for n, inputs in CHANGES.items() for i in inputs])
@@ -185,5 +187,6 @@ def test_no_input_is_left_out():
     for node_id, node in BY_ID.items():
         if node_id in ("GenfocusConditioning", "RefocusPositionSweep"):  # of one engine alone: tested with it
             continue
-        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - GENFOCUS - LEARN2REFOCUS - DIFFCAMERA
+        learned = GENFOCUS | LEARN2REFOCUS | DIFFCAMERA | ANYBOKEH
+        inputs = {i.id for i in node.GET_SCHEMA().inputs} - {"model", "engine"} - learned
         assert inputs == set(CHANGES[node_id]) - {"model"}, node_id

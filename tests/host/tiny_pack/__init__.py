@@ -34,4 +34,31 @@ class TinySvdModels:
         return None, tiny_clip_vision(), tiny_vae()
 
 
-NODE_CLASS_MAPPINGS = {"TinyGenfocusModels": TinyGenfocusModels, "TinySvdModels": TinySvdModels}
+class TinyFillModels:
+    """FLUX.1-Fill and its VAE; and AnyBokeh's tiles have 192 pixels from here on."""
+
+    RETURN_TYPES = ("MODEL", "VAE")
+    FUNCTION = "load"
+    CATEGORY = "test"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {}}
+
+    def load(self):
+        import sys
+
+        from rackfocus.dev.tiny.fill import tiny_fill
+        from rackfocus.dev.tiny.genfocus import tiny_vae
+
+        for name, module in list(sys.modules.items()):
+            if name.endswith("nodes.anybokeh.models"):
+                module.RESOLUTION = 192
+        return tiny_fill(), tiny_vae()
+
+
+NODE_CLASS_MAPPINGS = {
+    "TinyGenfocusModels": TinyGenfocusModels,
+    "TinySvdModels": TinySvdModels,
+    "TinyFillModels": TinyFillModels,
+}
