@@ -31,13 +31,7 @@ _MODULES = ("optical", "genfocus", "learn2refocus", "diffcamera", "anybokeh")
 
 # Ids of the inputs that came after version 0.1.0, oldest first, those of new engines too. They are optional and stand
 # behind all others: a saved workflow holds the values of a node's widgets by place, so an old one may not move.
-LATER: tuple[str, ...] = (
-    "diffcamera_checkpoint",
-    "stage1_lora",
-    "stage2_lora",
-    "prompt_embeds",
-    "coc_is",
-)
+LATER: tuple[str, ...] = ("diffcamera_checkpoint", "stage1_lora", "stage2_lora", "prompt_embeds", "coc_is")
 
 # What a model may be asked for, as a sentence says it. The keywords that a node hands on beside the engine's options:
 #   bokeh(image, defocus, *, aperture, background) -> image
