@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.model_management as mm
 import torch
@@ -22,7 +23,7 @@ class NativePainter:
     """A chain.Paint. vae_tile: in pixels, for stage 1 (2R), None for stage 2. as_published: in bytes."""
 
     stage: Stage
-    vae: object
+    vae: Any
     steps: int
     report: Report
     vae_tile: int | None = None

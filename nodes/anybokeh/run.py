@@ -57,7 +57,7 @@ class Work:
         return [found[key] for key in keys]
 
     def _key(self, photo: Tensor) -> tuple:
-        digest = hashlib.sha256(photo.contiguous().cpu().numpy()).hexdigest()
+        digest = hashlib.sha256(photo.contiguous().cpu().numpy().tobytes()).hexdigest()
         return digest, tuple(photo.shape), self.steps, self.seed, self.as_published
 
     def paint(self, i: int, coc: Tensor, target: Tensor) -> Tensor:

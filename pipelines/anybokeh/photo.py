@@ -35,9 +35,10 @@ def fit(width: int, height: int, side: int = RESOLUTION, *, as_published: bool =
     """
     scale = side / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))  # halves to even
-    offset = tuple((side - n) // 2 for n in size)
+    offset = ((side - size[0]) // 2, (side - size[1]) // 2)
     if as_published and any(side - n > 2 * (n - 1) for n in size):
-        return Fit(side, scale, size, tuple(min(o, n - 1) for o, n in zip(offset, size, strict=True)), reflect=False)
+        offset = (min(offset[0], size[0] - 1), min(offset[1], size[1] - 1))
+        return Fit(side, scale, size, offset, reflect=False)
     return Fit(side, scale, size, offset)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Painter:
     """
 
     transformer: nn.Module
-    vae: nn.Module
+    vae: Any
     lora: dict[str, LowRank]
     text: Tensor
     pooled: Tensor
