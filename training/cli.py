@@ -13,7 +13,7 @@ from importlib import import_module
 
 from ..pipelines.image.checks import RefocusError
 
-COMMANDS: tuple[str, ...] = ("simulate",)
+COMMANDS = ("simulate", "train", "validate", "sample")
 STOPPED = 130  # exit code after Ctrl-C, as shells have it
 
 

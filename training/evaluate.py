@@ -20,10 +20,12 @@ from .trainee import Asked, Trainee, asked, sample, with_broken_depth
 PHOTO, GIVEN, MISSING, BROKEN = "the photo as it is", "depth given", "depth missing", "depth broken"
 SHARP, BLURRED = "the sharp picture", "blur added to it"
 ALL, PLAIN = "all in focus", "the photo as it is, against all in focus"
+BLURRED_ALL, BLURRED_PLAIN = "all in focus, of blurred photos", "blurred photos as they are, against all in focus"
+IN_FOCUS = 0.2  # a photo that was taken with less blur is nearly sharp
 LEVELS = 5  # of a sweep of blur, 0 among them
 SWEPT = 32  # scenes of which a sweep is made
 SHOWN = 4  # scenes of the contact sheet
-STEPS = 8
+STEPS = 4
 MOSAIC = 128  # pixels up to which a scene is rendered in a mosaic
 
 
@@ -100,6 +102,12 @@ def evaluate(
     focused = make(replace(asked(first), blur=torch.zeros(s)))
     rows[PLAIN] = _alike(batch.source, batch.aif, perceptual)
     rows[ALL] = _alike(focused, batch.aif, perceptual)
+    soft = batch.source_blur > IN_FOCUS
+    if soft.any():  # what is sharp already hides in a mean of decibels what became of the rest
+        rows[BLURRED_PLAIN] = _alike(batch.source[soft], batch.aif[soft], perceptual)
+        rows[BLURRED_ALL] = _alike(focused[soft], batch.aif[soft], perceptual)
+        for name, planes in ((BLURRED_PLAIN, batch.source[:, None]), (BLURRED_ALL, results[GIVEN])):
+            rows[name]["fused, dB"] = float(metrics.psnr(metrics.fused(planes[soft]), batch.aif[soft]).mean())
     sheet = _sheet(batch, results[GIVEN], results[MISSING], focused)
     return Report(rows, _sweep(first[: min(s, SWEPT)], make), sheet, s, steps)
 

@@ -13,7 +13,7 @@ from ..pipelines.diffcamera.geometry import DEFOCUS, defocus_picture, depth_pict
 from ..pipelines.diffcamera.trainee import Trainee as Module
 from ..pipelines.flux.tokens import TOKEN, pack, unpack
 from ..pipelines.image.checks import RefocusError
-from .trainee import Asked
+from .trainee import Asked, check_size
 
 NAME = "flux"
 BF16, EIGHT_BIT, FOUR_BIT = "bf16", "8bit", "4bit"
@@ -69,7 +69,7 @@ class Flux:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         c, found = self.vae.config, []
-        _check_size(images.shape[1:3])
+        check_size((images.shape[1], images.shape[2]), TOKEN)
         for part in images.split(AT_ONCE):
             x = (2 * part - 1).permute(0, 3, 1, 2).to(self.vae.dtype)
             latents = self.vae.encode(x).latent_dist.mode()
@@ -119,14 +119,6 @@ class Flux:
             )
             out = out.index_copy(0, rows, v.to(out))
         return out
-
-
-def _check_size(size) -> None:
-    h, w = size
-    if h % TOKEN or w % TOKEN:
-        raise RefocusError(
-            f"the pictures are {w} x {h}, but FLUX needs sides that are multiples of {TOKEN}: simulate another size."
-        )
 
 
 def load_flux(

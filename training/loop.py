@@ -104,7 +104,7 @@ def seeded(seed: int, *what) -> torch.Generator:
 
 def numbers_of(total: int, start: int, count: int, seed: int) -> list[int]:
     """Places start .. start + count - 1 of an endless row, in which each scene comes once in every `total`."""
-    found = []
+    found: list[int] = []
     for place in range(start, start + count):
         if not found or place % total == 0:
             order = torch.randperm(total, generator=seeded(seed, "order", place // total)).tolist()

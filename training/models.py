@@ -34,8 +34,11 @@ def write_model(path: Path, model: Trainee, steps: int, size: tuple[int, int], t
     """The parameters as they are now, in one safetensors, whole or not at all. size: (H, W) that it was trained on."""
     if isinstance(model, flux.Flux):
         path.parent.mkdir(parents=True, exist_ok=True)
-        said = {"steps": steps, "resolution": max(size), "trained_by": trained_by, "notes": notes}
-        write_checkpoint(path, model.module.checkpoint(*model.text, **said))
+        text, pooled = model.text
+        checkpoint = model.module.checkpoint(
+            text, pooled, steps=steps, resolution=max(size), trained_by=trained_by, notes=notes
+        )
+        write_checkpoint(path, checkpoint)
         return
     from safetensors.torch import save_file
 

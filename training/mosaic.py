@@ -75,7 +75,7 @@ def _laid(x: Tensor, side: int) -> Tensor:
 
 def _scenes(seed: int, numbers: range, size: int, settings: Settings) -> Batch:
     scenes = [_scene(seed, i, size, settings) for i in numbers]
-    aif, d = (torch.stack([s[i] for s in scenes]) for i in (0, 1))
+    aif, d = torch.stack([s[0] for s in scenes]), torch.stack([s[1] for s in scenes])
     shots = [s[2] for s in scenes]
     given = [s.source for s in shots]
 

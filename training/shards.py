@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -132,8 +133,11 @@ def report_of(path: Path) -> dict:
         return _report(path, tar)
 
 
-def read_shard(path: Path) -> Iterator[Example]:
-    """Its examples in order. RefocusError, before the first, for a shard that is cut off or of a newer version."""
+Members = dict[str, tuple[int, int]]  # {kind: (first byte, bytes)} of one example in its shard
+
+
+def index_shard(path: Path) -> list[tuple[Path, Members]]:
+    """Where its examples lie, in order. RefocusError for a shard that is cut off or of a newer version."""
     with _opened(path) as tar:
         report = _report(path, tar)
         if report["version"] > VERSION:
@@ -141,12 +145,17 @@ def read_shard(path: Path) -> Iterator[Example]:
                 f"{cut(str(path), LONGEST)} has version {report['version']}, but this Rackfocus reads up to {VERSION}: "
                 "update it."
             )
-        samples: dict[str, dict[str, tarfile.TarInfo]] = {}
+        samples: dict[str, Members] = {}
         for member in tar.getmembers()[:-1]:
             name, _, kind = member.name.partition(".")
-            samples.setdefault(name, {})[kind] = member
-        for members in samples.values():
-            yield _example(tar, members)
+            samples.setdefault(name, {})[kind] = member.offset_data, member.size
+        return [(path, members) for members in samples.values()]
+
+
+def read_shard(path: Path) -> Iterator[Example]:
+    """Its examples in order. RefocusError, before the first, for a shard that is cut off or of a newer version."""
+    for place in index_shard(path):
+        yield read_example(*place)
 
 
 @contextmanager
@@ -185,11 +194,28 @@ def _cut_off(path: Path) -> RefocusError:
     )
 
 
-def _example(tar: tarfile.TarFile, members: dict[str, tarfile.TarInfo]) -> Example:
+def read_example(path: Path, members: Members) -> Example:
+    """One that index_shard found. RefocusError where the shard is no longer what it was."""
+    try:
+        with open(path, "rb") as file:
+            return _example(file, members)
+    except (EOFError, KeyError, SyntaxError, ValueError) as error:
+        raise _cut_off(path) from error
+    except OSError as error:
+        if error.errno is None:  # Pillow's word for a picture that is cut off
+            raise _cut_off(path) from error
+        said = error.strerror or str(error)
+        raise RefocusError(
+            f"{cut(str(path), LONGEST)} cannot be read ({cut(said, 100)}), but a shard made by simulate is needed: "
+            "look at the path and its rights."
+        ) from error
+
+
+def _example(file: BinaryIO, members: Members) -> Example:
     def read(kind: str) -> bytes:
-        file = tar.extractfile(members[kind])
-        assert file is not None
-        return file.read()
+        start, size = members[kind]
+        file.seek(start)
+        return file.read(size)
 
     def picture(kind: str) -> np.ndarray:
         return np.array(Image.open(io.BytesIO(read(f"{kind}.png"))))

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pipelines.diffcamera.geometry import DEFOCUS, GEOMETRIES
-from ..pipelines.image.checks import RefocusError, check_choice
+from ..pipelines.image.checks import check_choice
 from .batch import Batch
-from .trainee import Asked
+from .trainee import Asked, check_size
 
 NAME = "small"
 PATCH = 4
@@ -200,8 +200,8 @@ class Network(nn.Module):
         self.last = nn.Linear(width, 2 * CHANNELS)
         self.change = nn.Conv2d(inner, 3, 3, padding=1)
         for layer in (self.modulation, self.last, self.change):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            for p in layer.parameters():
+                nn.init.zeros_(p)
 
     def forward(self, noisy: Tensor, t: Tensor, given: Conditions) -> Tensor:
         now = t[:, None, None, None]
@@ -242,6 +242,7 @@ class Small:
 
     def fit(self, batch: Batch) -> None:
         """Measure the components of pictures, and how far targets lie from photos."""
+        check_size(batch.size, PATCH)
         net = self.module
         net.latents.fit(batch.aif)
         away = self.encode(batch.targets.flatten(0, 1)) - self.encode(batch.source).repeat_interleave(
@@ -260,11 +261,7 @@ class Small:
     @torch.no_grad()
     def conditions(self, given: Asked) -> Conditions:
         h, w = given.disparity.shape[1:]
-        if h % PATCH or w % PATCH:
-            raise RefocusError(
-                f"the pictures are {w} x {h}, but the small model needs sides that are multiples of {PATCH}: "
-                "simulate another size."
-            )
+        check_size((h, w), PATCH)
         known = given.known.float()
         if self.geometry == DEFOCUS:
             geometry = torch.tanh(given.radius / (GEOMETRY_REACH * min(h, w)))

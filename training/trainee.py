@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..pipelines.flux.sampling import sigmas
+from ..pipelines.image.checks import RefocusError
 from .batch import Batch
 from .corrupt import corrupted
 
@@ -86,7 +87,10 @@ class Trainee(Protocol):
 
     name: str
     token: int  # pixels of a token's side
-    module: nn.Module  # its parameters that require a gradient are trained
+
+    @property
+    def module(self) -> nn.Module:
+        """Its parameters that require a gradient are trained."""
 
     def encode(self, images: Tensor) -> Tensor:
         """[n, H, W, 3] in 0..1 -> latents; no gradient."""
@@ -104,7 +108,17 @@ class Trainee(Protocol):
         """What a new one must be made with to hold this one's parameters; plain values."""
 
 
-def trained(module: nn.Module) -> dict[str, nn.Parameter]:
+def check_size(size: tuple[int, int], token: int) -> None:
+    """RefocusError unless both sides of (H, W) are whole tokens."""
+    h, w = size
+    if h % token or w % token:
+        raise RefocusError(
+            f"the pictures are {w} x {h}, but this model needs sides that are multiples of {token}: simulate them at "
+            "another size."
+        )
+
+
+def trained(module: nn.Module) -> dict[str, Tensor]:
     """{name: parameter} of those that are trained."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 

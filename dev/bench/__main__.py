@@ -12,6 +12,7 @@ if __name__ == "__main__":  # a process that `stack` spawns imports this file ag
             "stack": ("stack", "memory and time of focus stacking"),
             "large": ("large", "memory and time of the lens blur on a large picture"),
             "all": ("all", "optical, genfocus, diffcamera and learn2refocus, one after the other"),
+            "learning": ("learning", "what the small model learns, with and without parts of the method"),
             "gaps": ("gaps", "seconds between two looks at Cancel, node by node"),
             "fuzz": ("fuzz", "odd inputs to every node, function and file; what fails, and how to repeat it"),
             "mutate": ("mutate", "plant faults in a file and say which ones no test notices"),

@@ -33,7 +33,7 @@ class Aim:
     blur: Tensor
     disparity: Tensor | None = None
 
-    def __getitem__(self, frames: slice) -> "Aim":
+    def __getitem__(self, frames: slice | Tensor) -> "Aim":
         """That of some of the pictures."""
         return Aim(self.point[frames], self.blur[frames], None if self.disparity is None else self.disparity[frames])
 
