@@ -125,7 +125,27 @@ def test_a_rougher_picture_while_the_hand_moves(page, photo):
     start(page, image, depth)
     fine, rough = look(page, lens), look(page, lens, quick=True)
     assert psnr(fine, rough) > 34
-    assert torch.equal(look(page, lens), fine)
+    assert torch.equal(look(page, lens), rough)  # its first step does not reach the picture yet
+    seen = [look(page, lens)]
+    while page.evaluate("live.unfinished"):
+        seen.append(look(page, lens))
+    assert len(seen) > 1 and torch.equal(seen[-1], fine) and torch.equal(look(page, lens), fine)
+
+
+def test_steps_towards_the_fine_picture_are_left_where_the_hand_moves_on(page, photo):
+    image, depth = photo
+    first, then = (
+        lens_of(focus_at_point(depth, *POINTS[at]), from_1000(60, image.shape[2])) for at in ("bench", "door")
+    )
+    start(page, image, depth)
+    fine = look(page, then)
+    look(page, first, quick=True)
+    look(page, first)
+    assert page.evaluate("live.unfinished")
+    rough = look(page, then, quick=True)
+    assert not page.evaluate("live.unfinished") and psnr(fine, rough) > 34
+    start(page, image, depth)  # a fresh picture has no rough one below: it is whole at once
+    assert torch.equal(look(page, then), fine) and not page.evaluate("live.unfinished")
 
 
 @pytest.mark.parametrize("size", [(37, 53), (64, 31), (1, 1), (3, 200)])
@@ -318,7 +338,7 @@ def test_a_strength_not_far_off_takes_the_scene_that_is_there_while_the_hand_mov
     start(page, *card(0.8, 0.2, 0.5))
     page.evaluate(
         """() => { live.software = true; window.made = 0; const make = live._makeScene.bind(live);
-        live._makeScene = (...given) => { window.made++; make(...given); }; }"""
+        live._makeScene = (...given) => { window.made++; return make(...given); }; }"""
     )
     made = []
     for strength, quick in ((20.0, False), (25.0, True), (31.0, True), (60.0, True), (60.0, False), (61.0, False)):

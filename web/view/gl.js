@@ -20,6 +20,12 @@ export function isSoftware(gl) {
   return /swiftshader|llvmpipe|software|basic render/i.test(told ? gl.getParameter(told.UNMASKED_RENDERER_WEBGL) : "");
 }
 
+/** Wait until all is done that was asked for; `finish` of WebGL does not, where a browser draws in another process. */
+export function waitFor(gl) {
+  gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+}
+
 /** A fragment shader over a whole target. */
 export class Pass {
   constructor(gl, source) {
@@ -40,12 +46,21 @@ export class Pass {
     this.places = new Map();
   }
 
-  /** target: a Texture, or null for the canvas. uniforms: {name: Texture, number, or array of 1 to 4 or more}. */
-  draw(target, uniforms) {
+  /**
+   * target: a Texture, or null for the canvas. uniforms: {name: Texture, number, or array of 1 to 4 or more}.
+   * part: [from, to] of its height, 0..1 from GL's row 0, to draw no more than that.
+   */
+  draw(target, uniforms, part = null) {
     const { gl } = this;
     gl.useProgram(this.program);
     gl.bindFramebuffer(gl.FRAMEBUFFER, target ? target.framebuffer() : null);
-    gl.viewport(0, 0, target?.width ?? gl.drawingBufferWidth, target?.height ?? gl.drawingBufferHeight);
+    const width = target?.width ?? gl.drawingBufferWidth, height = target?.height ?? gl.drawingBufferHeight;
+    gl.viewport(0, 0, width, height);
+    if (part) {
+      const [from, to] = part.map((v) => Math.round(v * height));
+      gl.enable(gl.SCISSOR_TEST);
+      gl.scissor(0, from, width, to - from);
+    }
     let unit = 0;
     for (const [name, value] of Object.entries(uniforms)) {
       if (!this.places.has(name)) this.places.set(name, gl.getUniformLocation(this.program, name));
@@ -59,6 +74,7 @@ export class Pass {
       else if (value !== undefined) gl.uniform1f(place, value);
     }
     gl.drawArrays(gl.TRIANGLES, 0, 3);
+    if (part) gl.disable(gl.SCISSOR_TEST);
   }
 }
 

@@ -7,7 +7,7 @@
 // its ray.
 //
 // Convention: row 0 is the picture's top; radii are in pixels of the view, positive behind the focal plane.
-import { Pass, Texture, isSoftware, webgl2 } from "./gl.js";
+import { Pass, Texture, isSoftware, waitFor, webgl2 } from "./gl.js";
 import { toDisparity } from "./lens.js";
 import { lensPoints } from "./lens_points.js";
 import { FOCUS } from "./live_focus.js";
@@ -31,6 +31,7 @@ export class LiveLens {
       this.why = "this browser has no WebGL 2";
       return;
     }
+    this.unfinished = false;
     this.listeners = { webglcontextlost: (event) => this._lost(event), webglcontextrestored: () => this._restored() };
     for (const [type, fn] of Object.entries(this.listeners)) canvas.addEventListener(type, fn);
     this.setAperture(null);
@@ -51,7 +52,7 @@ export class LiveLens {
     const scale = Math.min(1, MOST / Math.max(picture.width, picture.height));
     this.canvas.width = Math.max(1, Math.round(picture.width * scale));
     this.canvas.height = Math.max(1, Math.round(picture.height * scale));
-    this.scene = this.drawn = null;
+    this.scene = this.drawn = this.steps = null;
   }
 
   /** {data: Float32Array, width, height}: what lens.how makes disparity of. */
@@ -63,7 +64,7 @@ export class LiveLens {
       if (v > high) high = v;
     }
     this.span = [low, high];
-    this.scene = this.drawn = null;
+    this.scene = this.drawn = this.steps = null;
   }
 
   /** {data, width, height} of the opening as seen from the front, 0..1; null is a circle. One without light is none. */
@@ -74,30 +75,48 @@ export class LiveLens {
     this.points = new Float32Array(4 * 64);
     this.points.set(points.flat());
     this.counts = sets.map((set) => set.length);
-    this.drawn = null;
+    this.drawn = this.steps = null;
   }
 
   /**
    * Draw the view, if anything has changed. lens: of lensOf, for a picture as wide as the one given; quick: a rougher
-   * one while the hand moves, where no GPU draws. False where nothing can be drawn.
+   * one while the hand moves, where no GPU draws. There the fine picture that follows comes step by step over the rough
+   * one, so that the page stays awake: draw again as long as it is `unfinished`. False where nothing can be drawn.
    */
   draw(lens, quick = false) {
     if (this.why || !this.picture || !this.plane || this.gl.isContextLost()) return false;
-    const rough = quick && this.software, key = JSON.stringify([lens, rough]);
+    const rough = quick && this.software, keys = [false, true].map((kind) => JSON.stringify([lens, kind]));
+    const key = keys[Number(rough)];
+    this.unfinished = false;
     if (key === this.drawn) return true;
+    if (this.steps?.key !== key) this.steps = { key, work: this._work(lens, rough) };
+    const bySteps = this.software && !rough && this.drawn === keys[1];
+    do this.unfinished = !this.steps.work.next().done;
+    while (this.unfinished && !bySteps);
+    if (this.unfinished) {
+      waitFor(this.gl); // else all steps would be waited for at the last one
+      return true;
+    }
+    this.steps = null;
+    this.drawn = key;
+    return true;
+  }
+
+  /** The work of a redraw; it yields wherever it may be broken off. */
+  *_work(lens, rough) {
     const strength = (lens.strength * this.size.width) / this.picture.width;
     const [low, high] = this.span.map((v) => toDisparity(v, lens.how)), { focus, nearFactor, farFactor } = lens;
     const most = strength * Math.max(nearFactor, farFactor);
     const apart = PARALLAX / Math.max(1e-9, most * (high - low));
     if (!this._serves(lens.how, apart, rough)) {
-      this._makeScene(lens.how, apart);
+      this.scene = null; // until all of it is there
+      yield* this._makeScene(lens.how, apart);
       this.scene = { how: JSON.stringify(lens.how), apart };
+      yield;
     }
     const optics = { lens: [focus, strength, nearFactor, farFactor], scene: [low, high, lens.slab] };
     const largest = Math.max(Math.abs(focus - low), Math.abs(focus - high)) * most;
-    this._look(optics, largest, rough);
-    this.drawn = key;
-    return true;
+    yield* this._look(optics, largest, rough);
   }
 
   /** Whether the scene is that of these; a rough look takes that of a strength not far off. */
@@ -119,7 +138,7 @@ export class LiveLens {
     const { gl } = this;
     this.software = isSoftware(gl);
     this.textures = new Map();
-    this.scene = this.drawn = null;
+    this.scene = this.drawn = this.steps = null;
     try {
       this.passes = {};
       for (const [name, source] of Object.entries({ ...SCENE, ...FOCUS })) this.passes[name] = new Pass(gl, source);
@@ -132,7 +151,7 @@ export class LiveLens {
   _lost(event) {
     event.preventDefault(); // so that it may come back
     this.textures.clear();
-    this.scene = this.drawn = null;
+    this.scene = this.drawn = this.steps = null;
     this.onLost();
   }
 
@@ -153,7 +172,7 @@ export class LiveLens {
     return target;
   }
 
-  _makeScene(how, apart) {
+  *_makeScene(how, apart) {
     const { width: w, height: h } = this.size, { gl } = this, size = [w, h];
     const picture = new Texture(gl, "rgba8", this.picture.width, this.picture.height, this.picture);
     const lost = this.shine?.bitmap, shine = lost && new Texture(gl, "rgba8", lost.width, lost.height, lost);
@@ -165,6 +184,7 @@ export class LiveLens {
     const S = this._make("S", "base", w, h, { picture: fit, plane, size, inverted, low, high, apart, ...lit });
     for (const texture of [picture, shine, plane]) texture?.delete();
     const E = this._make("E", "edges", w, h, { S, apart });
+    yield;
     const cells = (k) => [Math.ceil(w / 2 ** k), Math.ceil(h / 2 ** k)];
     const H = this._make("H", "halve", ...cells(1), { E });
     const pushed = [null, this._make("push1", "seeds", ...cells(1), { S, E, H })];
@@ -178,7 +198,7 @@ export class LiveLens {
     this._make("T", "tiles", Math.ceil(w / TILE), Math.ceil(h / TILE), { G, tile: TILE });
   }
 
-  _look(optics, largest, rough) {
+  *_look(optics, largest, rough) {
     const { width: w, height: h } = this.size, kept = (name) => this.textures.get(name), S = kept("S"), T = kept("T");
     const R = this._make("R", "range", T.width, T.height, { T, tile: TILE, largest, ...optics });
     const gain = this.shine?.gain ?? 0, shines = Math.sign(gain);
@@ -186,13 +206,18 @@ export class LiveLens {
     const spacing = Math.sqrt(Math.PI / SETS[0]);
     const P = this._make("P", "rows", w, h, { G, spacing, shines, ...optics });
     const M = this._make("M", "columns", w, h, { G, P, spacing, shines, ...optics });
+    yield;
     const rays = { M, R, tile: TILE, points: this.points, shines }, [many, some, few] = this.counts;
     const skip = rough ? 4 : 2;
     const blurred = { ...rays, tune: STEPS.blurred, count: many, skip };
     let B = this._make("B", "blurred", Math.ceil(w / 2), Math.ceil(h / 2), blurred);
     if (gain) B = this._make("C", "even", B.width, B.height, { B });
+    yield;
     const sets = rough ? [many + some, few, many + some, few] : [many, some, many + some, few];
-    this.passes.look.draw(null, { ...rays, tune: STEPS.look, S, B, height: h, sets });
+    const last = { ...rays, tune: STEPS.look, S, B, height: h, sets };
+    this.passes.look.draw(null, last, [0.5, 1]); // the upper half first
+    yield;
+    this.passes.look.draw(null, last, [0, 0.5]);
   }
 }
 

@@ -92,7 +92,9 @@ export class Look {
       live.setPlane(this.scene.plane);
       live.setAperture(this.aperture);
     }
-    return live.draw(lens, quick) ? live.canvas : null;
+    if (!live.draw(lens, quick)) return null;
+    if (live.unfinished) this.onChange();
+    return live.canvas;
   }
 
   /** {data, width, height} of the opening as seen from the front; null is a circle. */
