@@ -106,6 +106,13 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sampler", type=int, default=STEPS_OF_SAMPLER, help="steps of the sampler")
     given = parser.parse_args()
+    unknown = set(given.variants) - set(VARIANTS)
+    if unknown or given.seeds < 1:
+        parser.error(
+            f"unknown: {', '.join(sorted(unknown))}; choose of {', '.join(VARIANTS)}."
+            if unknown
+            else f"--seeds is {given.seeds}, but 1 or more is needed."
+        )
     bench = Bench(steps=given.steps)
     found = {
         variant: [bench.run(variant, seed, given.sampler) for seed in range(given.seeds)]

@@ -28,7 +28,7 @@ KIND, VERSION = "rackfocus diffcamera", 1
 BASE = "FLUX.1-dev"
 CONDITIONS, ALL = "conditions", "all"  # which tokens run through the LoRA; all: as an ordinary LoRA
 LORAS = (CONDITIONS, ALL)
-CHOOSE = "a file that `python -m rackfocus.training train` made for FLUX.1-dev"
+CHOOSE = "a file that the training of this pack made for FLUX.1-dev (docs/training.md)"
 GET = "copy it again, or choose another"
 
 

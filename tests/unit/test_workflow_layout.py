@@ -78,7 +78,7 @@ def homeless(flow):
 
 
 def test_there_are_workflows():
-    assert len(FILES) == 16
+    assert len(FILES) == 17
 
 
 def test_nothing_lies_on_anything_else(flow):
