@@ -10,6 +10,7 @@ from rackfocus.dev.workflows.build import Flow
 from rackfocus.tests.browser.graphs import ASPECTS, LENS, depth, picture
 from rackfocus.tests.browser.seen import drawn, error, run_anew, says, seen
 
+RENDERER = "canvas"  # FocusView, of which this is one, is tried in both
 SIZE = ASPECTS["wide"]
 RATIO = SIZE[0] / SIZE[1]
 MARK = {"focus_x": 0.437, "focus_y": 0.561}
