@@ -57,9 +57,18 @@ def changed(prompt: dict, changes: dict) -> dict:
     return prompt
 
 
+def seen(client, prompt: dict, kind: str, output: str) -> dict:
+    """The prompt with a node "seen" that previews an output of the node of a type."""
+    info, node = client.object_info()[kind], by_type(prompt, kind)
+    place = info["output_name"].index(output)
+    preview, socket = {"IMAGE": ("PreviewImage", "images"), "MASK": ("MaskPreview", "mask")}[info["output"][place]]
+    added = {"class_type": preview, "inputs": {socket: [node, place]}, "_meta": {"title": output}}
+    return {**prompt, "seen": added}
+
+
 def refocus(client) -> list:
     """[(file name, caption, picture)] of workflow (a) at three focal planes and through two apertures."""
-    prompt = own(client, REFOCUS)
+    prompt = seen(client, own(client, REFOCUS), "RefocusLens", "overlay")
     made = []
     for name, caption, changes in SHOTS:
         one = changed(prompt, changes)
@@ -67,11 +76,7 @@ def refocus(client) -> list:
         made.append((name, caption, client.pictures(run, by_type(one, "SaveImage"))[0]))
         if name == "middle":
             made.append(
-                (
-                    "overlay",
-                    "Overlay: blue in front, green in focus, red behind",
-                    client.pictures(run, by_type(one, "PreviewImage"))[0],
-                )
+                ("overlay", "Overlay: blue in front, green in focus, red behind", client.pictures(run, "seen")[0])
             )
         print(f"  {caption}: {run.seconds:.1f} s")
     return made
@@ -79,18 +84,18 @@ def refocus(client) -> list:
 
 def focal_stack(client) -> list:
     """[(file name, caption, picture)] of workflow (b): contact sheet, selected frame, fused, depth from focus."""
-    prompt = own(client, STACK)
+    prompt = seen(client, own(client, STACK), "StackFuse", "order")
     run = client.run(prompt)
     print(f"  Focal stack, selected and fused: {run.seconds:.1f} s")
     saved = {}
     for i, node in prompt.items():
-        if node["class_type"] in ("SaveImage", "MaskPreview"):
-            saved[node["inputs"].get("filename_prefix", "order").split("/")[-1]] = client.pictures(run, i)
+        if node["class_type"] == "SaveImage":
+            saved[node["inputs"]["filename_prefix"].split("/")[-1]] = client.pictures(run, i)
     return [
         ("stack", "The focal stack, near to far", contact_sheet(saved["stack"], 3)),
         ("selected", "A frame selected from the stack", saved["selected"][0]),
         ("fused", "The stack fused back to all-in-focus", saved["fused"][0]),
-        ("order", "Which frame was sharp where: depth from focus", saved["order"][0]),
+        ("order", "Which frame was sharp where: depth from focus", client.pictures(run, "seen")[0]),
     ]
 
 
