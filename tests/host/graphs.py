@@ -1,7 +1,10 @@
 """Small prompts in API form, and pictures to feed them."""
 
 import numpy as np
+import pytest
 from PIL import Image
+
+from rackfocus.dev.host.errors import RunError
 
 
 def picture(width, height, seed=0) -> Image.Image:
@@ -47,3 +50,18 @@ def refocus(image: str, depth: str, quality="fast", lens=None, **bokeh) -> dict:
         },
         "5": {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "test"}},
     }
+
+
+def cancel(client, prompt: dict, node: str, steps: int) -> None:
+    """Run a prompt and cancel it at the first step of a node; it must end so before its `steps` are done."""
+    reached = []
+
+    def on_progress(at, value, _):
+        if at == node:
+            if not reached:
+                client.interrupt()
+            reached.append(value)
+
+    with pytest.raises(RunError) as error:
+        client.run(prompt, on_progress=on_progress)
+    assert error.value.kind == "interrupted" and max(reached) < steps

@@ -7,7 +7,7 @@ from rackfocus.dev.host.errors import RunError
 from rackfocus.dev.pictures.photo import pages
 from rackfocus.dev.workflows.convert import load, to_prompt
 from rackfocus.dev.workflows.diffcamera import DIFFCAMERA
-from rackfocus.tests.host.graphs import LENS, picture, slope
+from rackfocus.tests.host.graphs import LENS, cancel, picture, slope
 
 SIZE = (333, 250)
 PHOTO = {"focus_x": 0.2, "focus_y": 0.6, "blur": 40.0, "keep": False, "finish": "model", "depth_kind": "auto"}
@@ -90,17 +90,7 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     prompt = only(graph(client, frames=1), "5")
     before = client.pictures(client.run(prompt), "5")[0]
     prompt["4"]["inputs"].update(seed=12, steps=200)
-    reached = []
-
-    def on_progress(at, value, top):
-        if at == "4":
-            if not reached:
-                client.interrupt()
-            reached.append(value)
-
-    with pytest.raises(RunError) as error:
-        client.run(prompt, on_progress=on_progress)
-    assert error.value.kind == "interrupted" and max(reached) < 200
+    cancel(client, prompt, "4", 200)
     prompt["4"]["inputs"].update(seed=11, steps=3, blur=50.0)
     client.run(prompt)
     prompt["4"]["inputs"]["blur"] = 40.0

@@ -5,7 +5,7 @@ import pytest
 
 from rackfocus.dev.host.errors import RunError
 from rackfocus.dev.pictures.photo import pages
-from rackfocus.tests.host.graphs import LENS, picture, slope
+from rackfocus.tests.host.graphs import LENS, cancel, picture, slope
 
 SIZE = (333, 250)
 
@@ -97,17 +97,7 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     prompt = {k: v for k, v in graph(client, frames=1).items() if k in ("1", "2", "3", "6", "7", "8", "9")}
     before = client.pictures(client.run(prompt), "9")[0]
     prompt["8"]["inputs"].update(seed=12, steps=200)
-    reached = []
-
-    def on_progress(node, value, top):
-        if node == "8":
-            if not reached:
-                client.interrupt()
-            reached.append(value)
-
-    with pytest.raises(RunError) as error:
-        client.run(prompt, on_progress=on_progress)
-    assert error.value.kind == "interrupted" and max(reached) < 200
+    cancel(client, prompt, "8", 200)
     prompt["8"]["inputs"].update(seed=11, steps=3, prompt="something else")
     client.run(prompt)
     prompt["8"]["inputs"].pop("prompt")

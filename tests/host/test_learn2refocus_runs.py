@@ -11,7 +11,7 @@ from rackfocus.dev.host.server import Host
 from rackfocus.dev.pictures.photo import pages
 from rackfocus.dev.workflows.convert import load, to_prompt
 from rackfocus.dev.workflows.learn2refocus import LEARN2REFOCUS, UNET
-from rackfocus.tests.host.graphs import picture
+from rackfocus.tests.host.graphs import cancel, picture
 
 SIZE = (333, 250)
 GOLDEN = Path(__file__).parents[1] / "data" / "golden" / "learn2refocus"
@@ -116,17 +116,7 @@ def test_cancel_is_heard_and_the_next_run_is_as_before(client):
     prompt = {k: v for k, v in graph(client, max_megapixels=0.01).items() if k in "12345"}
     before = client.pictures(client.run(prompt), "5")[0]
     prompt["4"]["inputs"].update(seed=12, steps=200)
-    reached = []
-
-    def on_progress(node, value, top):
-        if node == "4":
-            if not reached:
-                client.interrupt()
-            reached.append(value)
-
-    with pytest.raises(RunError) as error:
-        client.run(prompt, on_progress=on_progress)
-    assert error.value.kind == "interrupted" and max(reached) < 200
+    cancel(client, prompt, "4", 200)
     prompt["4"]["inputs"].update(seed=0, steps=2)
     client.run(prompt)
     prompt["4"]["inputs"]["steps"] = 3

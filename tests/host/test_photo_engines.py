@@ -13,8 +13,6 @@ STAGE = "AnyBokeh/{}/pytorch_lora_weights.safetensors"
 @pytest.fixture
 def client(genfocus_host):
     with genfocus_host.client() as client:
-        if "anybokeh" not in str(client.object_info()["LoadRefocusModel"]["input"]["required"]["engine"]):
-            pytest.skip("This host has no engine anybokeh.")
         yield client
 
 
